@@ -1,0 +1,150 @@
+"""The tree of errors that Atlas raises on purpose.
+
+AtlasError
+|-- InvalidRequest        the caller sent something wrong; names the field
+|   `-- DeadlineRequired
+|-- TenantUnknown
+|-- NotFound
+|-- AlreadyExists
+|-- RequestIdReused       the same request_id with other content
+|-- NotBuilt              a part of the contract that has no behaviour yet
+|-- Overloaded            full; says when to come again
+|-- Unavailable           a store or a peer did not answer
+|   |-- EpochNotRegistered
+|   `-- OutcomeUnknown    it may or may not have been committed
+|-- DeadlinePassed
+|-- NotFreshEnough        no source is proven fresh enough
+|   `-- TokenLost
+`-- ConfigurationWrong
+
+`reason` is what a machine reads; the text is for people: what, where, what to do.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import ClassVar
+
+
+class AtlasError(Exception):
+    """Something went wrong that Atlas has a name for."""
+
+    reason: ClassVar[str] = "INTERNAL"
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Return the values that the text mentions, for machines."""
+        return {}
+
+
+class InvalidRequest(AtlasError):
+    """A field of the request is wrong. `field` is its path; `code` its reason in UPPER_SNAKE_CASE."""
+
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, field: str, message: str, code: str = "INVALID_REQUEST") -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.field = field
+        self.description = message
+        self.code = code
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return {"field": self.field} if self.field else {}
+
+
+class DeadlineRequired(InvalidRequest):
+    """The call came without a deadline."""
+
+    def __init__(self) -> None:
+        super().__init__("", "the call has no deadline; set one, such as timeout=5 seconds", "DEADLINE_REQUIRED")
+
+
+class TenantUnknown(AtlasError):
+    """No tenant has this id; register it with TenantService.CreateTenant."""
+
+    reason = "TENANT_UNKNOWN"
+
+    def __init__(self, tenant_id: int) -> None:
+        super().__init__(f"tenant_id: no tenant {tenant_id} is registered; register it with CreateTenant")
+        self.tenant_id = tenant_id
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return {"tenant_id": str(self.tenant_id), "field": "tenant_id"}
+
+
+class NotFound(AtlasError):
+    """The thing asked for does not exist in the copy that answered."""
+
+    reason = "NOT_FOUND"
+
+
+class AlreadyExists(AtlasError):
+    """A thing of this name exists with other properties."""
+
+    reason = "ALREADY_EXISTS"
+
+
+class RequestIdReused(AtlasError):
+    """The request_id was used before with other content."""
+
+    reason = "REQUEST_ID_REUSED"
+
+
+class NotBuilt(AtlasError):
+    """This part of the contract has no behaviour yet; the text says which."""
+
+    reason = "NOT_BUILT"
+
+
+class Overloaded(AtlasError):
+    """A bounded resource is full. Come again after `retry_after`."""
+
+    reason = "OVERLOADED"
+
+    def __init__(self, what: str, retry_after: timedelta) -> None:
+        super().__init__(f"{what} is full; try again after {retry_after.total_seconds():.3f} s")
+        self.retry_after = retry_after
+
+
+class Unavailable(AtlasError):
+    """A store or a peer did not answer. Nothing was done, or the error says otherwise."""
+
+    reason = "UNAVAILABLE"
+
+
+class EpochNotRegistered(Unavailable):
+    """The lag monitor has not registered an epoch for this primary and timeline yet, so no write is accepted on it."""
+
+    reason = "EPOCH_NOT_REGISTERED"
+
+
+class OutcomeUnknown(Unavailable):
+    """The commit may or may not have happened. Repeat the call with the same request_id."""
+
+    reason = "OUTCOME_UNKNOWN"
+
+
+class DeadlinePassed(AtlasError):
+    """The call's deadline passed before the answer was ready."""
+
+    reason = "DEADLINE_PASSED"
+
+
+class NotFreshEnough(AtlasError):
+    """No source is proven fresh enough; the text says how far off each one is."""
+
+    reason = "NOT_FRESH_ENOUGH"
+
+
+class TokenLost(NotFreshEnough):
+    """The token is of a timeline that lost the write it names."""
+
+    reason = "TOKEN_LOST"
+
+
+class ConfigurationWrong(AtlasError):
+    """The settings, or those of a store, cannot work; the text names them all."""
+
+    reason = "CONFIGURATION_WRONG"
