@@ -35,7 +35,7 @@ def round_microseconds(span: timedelta) -> int:
 
 
 def asked_at(question: BootInstant, age: timedelta) -> BootInstant:
-    """Return the latest instant on this process's clock that a remote instant of this age can be proven to precede or equal.
+    """Return the latest instant of this process that a remote instant of this age is proven not to precede.
 
     `question` is when this process sent the question that the age answers; the age is stretched for differing rates.
     """
