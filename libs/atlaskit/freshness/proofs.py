@@ -1,7 +1,7 @@
 """From what was read beside an answer to the instant that the answer covers, or None: unknown.
 
-Each function holds one argument of the freshness design. `Proof.instant` is such that every write acknowledged before it
-is reflected in the answer; staleness is the instant of receipt less that.
+Each function holds one argument of the freshness design. `Proof.instant` is such that every write acknowledged before
+it is reflected in the answer; staleness is the instant of receipt less that.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class PrimaryRead:
 
 
 def prove_primary(known: Known, read: PrimaryRead, received: BootInstant) -> Proof | None:
-    """Return the proof of a primary read. The server must be the primary that the monitor knows, read on its connection.
+    """Return the proof of a primary read. The server must be the primary that the monitor knows.
 
     Mode single: that identity is itself the proof, and the staleness is the time it took to read it. Mode quorum: the
     newest acknowledged beat of the primary.
@@ -99,7 +99,7 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True)
 class OlapRead:
-    """What was read from ClickHouse around a query: incarnation and watermarks before it, the incarnation again after."""
+    """What was read from ClickHouse around a query: incarnation and watermarks before it, the incarnation after."""
 
     incarnation_before: str | None
     watermarks: Sequence[Watermark]
@@ -107,7 +107,7 @@ class OlapRead:
 
 
 def prove_olap(known: Known, read: OlapRead, needed: Collection[tuple[str, int]]) -> Proof | None:
-    """Return the proof of an OLAP read: the least beat of this monitor over every (table, shard) the query can touch."""
+    """Return the proof of an OLAP read: the least beat of this monitor over each (table, shard) the query can touch."""
     if read.incarnation_before is None or read.incarnation_before != read.incarnation_after:
         return None
     if known.identity is None or known.epoch is None or not needed:
@@ -129,8 +129,8 @@ def prove_olap(known: Known, read: OlapRead, needed: Collection[tuple[str, int]]
 def covers(proof: Proof, token: Token, *, primary: bool) -> bool:
     """Tell whether an answer with this proof reflects the write that the token names.
 
-    The primary holds every commit of its own epoch. A replica covers what it has replayed. OLAP must be strictly beyond:
-    a beat at the very position need not have seen the commit, and the next one always passes it.
+    The primary holds every commit of its own epoch. A replica covers what it has replayed. OLAP must be strictly
+    beyond: a beat at the very position need not have seen the commit, and the next one always passes it.
     """
     if proof.epoch != token.epoch:
         return False

@@ -49,7 +49,7 @@ class CopyLag:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All that the monitor can prove or has measured, at the moment its ages were computed. Sequences are newest first."""
+    """All that the monitor can prove or has measured, when its ages were computed. Sequences are newest first."""
 
     identity: SourceIdentity | None = None
     epoch: int | None = None

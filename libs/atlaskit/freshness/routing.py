@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from atlaskit.clock import BootInstant
 from atlaskit.freshness.certificate import PassedOver, PassedOverFor
 from atlaskit.freshness.proofs import Proof, covers
-from atlaskit.freshness.reading import Known
+from atlaskit.freshness.reading import CopyLag, Known
 from atlaskit.freshness.requirement import Requirement
 from atlaskit.model import Source
 
@@ -41,7 +41,10 @@ def _unfit(
         return PassedOver(source, PassedOverFor.NOT_SUPPORTED)
     if known is None:
         return PassedOver(source, PassedOverFor.UNKNOWN)
-    copy = known.copies.get(source)
+    return _unfit_as_polled(source, requirement, known.copies.get(source))
+
+
+def _unfit_as_polled(source: Source, requirement: Requirement, copy: CopyLag | None) -> PassedOver | None:
     if copy is not None and not copy.reachable:
         return PassedOver(source, PassedOverFor.UNAVAILABLE, copy.lag)
     if source is Source.PRIMARY:
