@@ -1,0 +1,2 @@
+-- The one database of the platform.
+CREATE DATABASE atlas_telemetry;
