@@ -43,3 +43,52 @@ lock: build/installed ## Resolve the locks anew (exact versions with hashes)
 		--group build/lock/pyproject.toml:tools -c requirements/product.lock -o requirements/tools.lock
 	echo uv | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet \
 		- -o requirements/uv.lock
+
+PYTHON_FILES := libs/atlaskit libs/atlas_client libs/atlas_local libs/atlas_cli services tests
+
+.PHONY: format lint types unit test
+format: build/protos ## Format Python and protos
+	$(BIN)/ruff format --quiet $(PYTHON_FILES)
+	$(BIN)/ruff check --fix --quiet $(PYTHON_FILES)
+	$(BIN)/buf format --write protos
+
+lint: build/protos ## Style, import rules, contracts and migrations
+	$(BIN)/ruff format --quiet --check $(PYTHON_FILES)
+	$(BIN)/ruff check --quiet $(PYTHON_FILES)
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest --quiet tests/unit/house
+	$(BIN)/buf lint protos
+	$(BIN)/buf format --diff --exit-code protos
+	$(BIN)/buf breaking protos --against protos/baseline.binpb
+	@rm -rf build/squawk && mkdir -p build/squawk
+	@# Only what a migration does on its way up is a risk to running services.
+	@for file in libs/atlaskit/postgres/schema/*.sql; do sed '/^-- migrate:down/,$$d' "$$file" > "build/squawk/$${file##*/}"; done
+	$(BIN)/squawk --quiet build/squawk/*.sql
+
+types: build/protos ## mypy --strict over everything a person wrote
+	$(BIN)/mypy $(PYTHON_FILES)
+
+unit: build/protos ## Tests that start no store
+	$(BIN)/python -m pytest tests/unit tests/contract
+
+test: build/protos ## Every test, against the real parts (up to 15 minutes)
+	$(BIN)/python -m pytest
+
+.PHONY: baseline
+baseline: build/protos ## Make the present contracts the baseline that buf breaking compares with; say why in the commit
+	$(BIN)/buf build protos -o protos/baseline.binpb
+
+.PHONY: demo verify-data up
+demo: build/protos ## The whole journey on real parts and real data; DEMO_EXIT=1 stops by itself
+	@$(BIN)/atlas demo $(if $(DEMO_EXIT),--exit)
+
+up: build/protos ## Start the stack and the services and keep them up; DATA_DIR=... survives restarts
+	@$(BIN)/atlas up $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
+
+verify-data: build/protos ## Load all four sets whole and compare the counts; DATA=folder of the sets
+	@test -n "$(DATA)" || { echo 'say where the four sets are: make verify-data DATA=/path/to/data (folders backblaze-2013, azure-vm-noise, snmp-walks, metar)' >&2; exit 2; }
+	$(BIN)/atlas verify-data "$(DATA)"
+
+.PHONY: clean
+clean: ## Remove everything that was built here, .venv included
+	rm -rf build .venv libs/contracts/atlas .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
