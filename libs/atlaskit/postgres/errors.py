@@ -1,0 +1,80 @@
+"""Where the driver's errors end: each becomes one of Atlas."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from atlaskit.errors import AtlasError, DeadlinePassed, Unavailable
+
+
+class StoreRefused(AtlasError):
+    """PostgreSQL refused a statement; the text says which rule. A retry does not help."""
+
+    reason = "STORE_REFUSED"
+
+
+class PartitionMissing(Unavailable):
+    """No partition takes rows of this time; run the keeper, which creates partitions ahead."""
+
+    reason = "PARTITION_MISSING"
+
+
+class Conflict(Unavailable):
+    """Two transactions stood in each other's way and this one was rolled back: repeat it."""
+
+    reason = "CONFLICT"
+
+
+class WrongServer(Unavailable):
+    """The server is not one that this work may be done on: a standby, or one with unsafe settings."""
+
+    reason = "WRONG_SERVER"
+
+
+_UNAVAILABLE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.exceptions.OperatorInterventionError,
+    asyncpg.exceptions.InsufficientResourcesError,
+    asyncpg.exceptions.ReadOnlySQLTransactionError,
+    asyncpg.exceptions.InvalidAuthorizationSpecificationError,
+    asyncpg.exceptions.InvalidCatalogNameError,
+    asyncpg.exceptions.InternalClientError,
+    OSError,
+    ssl.SSLError,
+)
+_CONFLICT = (asyncpg.exceptions.TransactionRollbackError, asyncpg.exceptions.LockNotAvailableError)
+_LATE = (asyncpg.exceptions.QueryCanceledError, TimeoutError)
+
+
+def named(error: Exception, doing: str) -> AtlasError | None:
+    """Return the error of Atlas for one of the driver, or None if it is none of the driver's."""
+    if isinstance(error, _LATE):
+        return DeadlinePassed(f"{doing}: PostgreSQL did not answer in time")
+    if isinstance(error, _CONFLICT):
+        return Conflict(f"{doing}: {error}")
+    if isinstance(error, _UNAVAILABLE):
+        return Unavailable(f"{doing}: PostgreSQL is not available ({type(error).__name__}: {error})")
+    if isinstance(error, asyncpg.exceptions.CheckViolationError) and "no partition of relation" in str(error):
+        return PartitionMissing(f"{doing}: {error}; run the keeper, which creates partitions ahead")
+    if isinstance(error, asyncpg.PostgresError):
+        return StoreRefused(f"{doing}: {error.sqlstate}: {error}")
+    return None
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Raise the driver's errors in the block as those of Atlas; `doing` says in the text what was being done."""
+    try:
+        yield
+    except AtlasError:
+        raise
+    except Exception as error:
+        known = named(error, doing)
+        if known is None:
+            raise
+        raise known from error
