@@ -1,0 +1,151 @@
+"""The services of Atlas as processes over a running embedded stack."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import httpx
+from grpc_health.v1 import health_pb2
+
+from atlas_local import oneshot
+from atlas_local.ports import HOST
+from atlas_local.process import ChildProcess, Command
+
+SERVICES = ("lag-monitor", "ingest", "olap-sink", "query-router", "gateway")
+_START_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where the services find the stores. A DSN is keyed by the role's name: `atlas_ingest` and so on."""
+
+    primary: Mapping[str, str]
+    replica: Mapping[str, str]
+    kafka_bootstrap: str
+    clickhouse_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Running services: each can be stopped, killed, paused and started again, and keeps its address."""
+
+    services: Mapping[str, ChildProcess]
+    addresses: Mapping[str, str]
+    trace_directory: Path
+
+    @property
+    def gateway_url(self) -> str:
+        """Where the HTTP API answers."""
+        return f"http://{self.addresses['gateway']}"
+
+    def trace_files(self) -> list[Path]:
+        """Return the files of JSON lines that the services write their spans to."""
+        return sorted(self.trace_directory.glob("*.jsonl"))
+
+
+def environments(
+    stores: Stores, addresses: Mapping[str, str], traces: Path, sample_ratio: float
+) -> dict[str, dict[str, str]]:
+    """Return the settings of each service as environment variables."""
+    special = {
+        "ingest": {"POSTGRES_DSN": stores.primary["atlas_ingest"]},
+        "lag-monitor": {
+            "POSTGRES_DSN": stores.primary["atlas_monitor"],
+            "REPLICA_DSN": stores.replica["atlas_monitor"],
+            "CLICKHOUSE_URL": stores.clickhouse_url,
+            "KAFKA_BOOTSTRAP": stores.kafka_bootstrap,
+            "PRIMARY_MODE": "single",
+        },
+        "olap-sink": {
+            "POSTGRES_DSN": stores.primary["atlas_sink"],
+            "CLICKHOUSE_URL": stores.clickhouse_url,
+            "KAFKA_BOOTSTRAP": stores.kafka_bootstrap,
+        },
+        "query-router": {
+            "POSTGRES_DSN": stores.primary["atlas_reader"],
+            "REPLICA_DSN": stores.replica["atlas_reader"],
+            "CLICKHOUSE_URL": stores.clickhouse_url,
+            "LAG_MONITOR": addresses["lag-monitor"],
+        },
+        "gateway": {"QUERY_ROUTER": addresses["query-router"]},
+    }
+    common = {"TRACE_SAMPLE_RATIO": str(sample_ratio), "DRAIN": "10s"}
+    return {
+        name: {
+            f"ATLAS_{key}": text
+            for key, text in {
+                **common,
+                "ADDRESS": addresses[name],
+                "TRACE_FILE": str(traces / f"{name}.jsonl"),
+                **special[name],
+            }.items()
+        }
+        for name in SERVICES
+    }
+
+
+async def run_keeper(stores: Stores, logs: Path) -> str:
+    """Create partitions ahead, once, and return what the job printed. Raises PartFailed if it fails."""
+    command = Command([sys.executable, "-m", "atlas_keeper"], {"ATLAS_POSTGRES_DSN": stores.primary["atlas_keeper"]})
+    return await oneshot.run("keeper", command, logs / "keeper.log")
+
+
+@asynccontextmanager
+async def running_platform(
+    stores: Stores, ports: Mapping[str, int], directory: Path, *, sample_ratio: float = 0.01
+) -> AsyncIterator[Platform]:
+    """Start every service and yield once all are ready; on exit they drain, callers before what they call.
+
+    `ports` has one for each of SERVICES; logs and traces lie below `directory`. Raises PartFailed naming the service
+    that did not start; nothing is left behind then.
+    """
+    traces, logs = directory / "traces", directory / "logs"
+    traces.mkdir(parents=True, exist_ok=True)
+    addresses = {name: f"{HOST}:{ports[name]}" for name in SERVICES}
+    settings = environments(stores, addresses, traces, sample_ratio)
+    async with AsyncExitStack() as stack:
+        services = {name: _service(name, settings[name], addresses[name], logs) for name in SERVICES}
+        for service in services.values():
+            stack.push_async_callback(service.stop)
+        async with asyncio.TaskGroup() as group:
+            for service in services.values():
+                group.create_task(service.start(), name=f"start-{service.name}")
+        yield Platform(services, addresses, traces)
+
+
+def _service(name: str, environment: Mapping[str, str], address: str, logs: Path) -> ChildProcess:
+    module = f"atlas_{name.replace('-', '_')}"
+    command = Command([sys.executable, "-m", module], environment)
+
+    async def ready() -> bool:
+        return await (_http_ready(address) if name == "gateway" else _grpc_ready(address))
+
+    return ChildProcess(name, command, logs / f"{name}.log", ready, _START_SECONDS)
+
+
+async def _grpc_ready(address: str) -> bool:
+    async with grpc.aio.insecure_channel(address) as channel:
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        try:
+            answer = await check(health_pb2.HealthCheckRequest(), timeout=1.0)
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def _http_ready(address: str) -> bool:
+    async with httpx.AsyncClient(timeout=1.0) as client:
+        try:
+            return (await client.get(f"http://{address}/readyz")).is_success
+        except httpx.HTTPError:
+            return False
