@@ -1,0 +1,160 @@
+"""What happens around every call: deadline, span, errors, and the end of calls that never end by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import grpc
+import structlog
+from grpc import StatusCode, aio
+from grpc_status import rpc_status
+from opentelemetry.trace import SpanKind, Tracer, get_current_span
+from opentelemetry.trace import StatusCode as SpanStatus
+
+from atlaskit.errors import DeadlineRequired, Unavailable
+from atlaskit.rpc.errors import Fault, fault_of, status_of
+from atlaskit.rpc.freshness_metadata import send_freshness
+from atlaskit.telemetry.carrier import parent_of
+from atlaskit.telemetry.names import Attribute
+
+Context = aio.ServicerContext[Any, Any]
+Handler = Any  # one of four shapes of grpc.RpcMethodHandler, which its types do not tell apart
+
+# Calls that stay open until someone cancels them. They need no deadline, have no span, and end when the server drains.
+ENDLESS = frozenset({
+    "/atlas.lag.v1.LagService/WatchLag",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+})  # fmt: skip
+PLAIN = frozenset({"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/List"})  # no deadline needed, no span
+CALLER_IS_TOLD = frozenset({StatusCode.INTERNAL, StatusCode.UNAVAILABLE, StatusCode.UNKNOWN})  # and so are operators
+
+log = structlog.get_logger(__name__)
+
+
+class CallInterceptor(aio.ServerInterceptor):
+    """Wraps each method of a server once, at its first call."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+        self._wrapped: dict[str, Handler] = {}
+        self._endless: set[asyncio.Task[Any]] = set()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        method: str = handler_call_details.method
+        if method in self._wrapped:
+            return self._wrapped[method]
+        handler = await continuation(handler_call_details)
+        if handler is None or method in PLAIN:
+            return handler
+        # Only methods that exist come here, so the table is bounded.
+        return self._wrapped.setdefault(method, self._wrap(method, handler))
+
+    def end_endless(self) -> None:
+        """End the calls that never end by themselves, with UNAVAILABLE, so that they do not hold a drain."""
+        for task in self._endless:
+            task.cancel()
+
+    def _wrap(self, method: str, handler: Handler) -> Handler:
+        around = self._around_endless if method in ENDLESS else self._around
+        shape = f"{_arity(handler.request_streaming)}_{_arity(handler.response_streaming)}"
+        inner = getattr(handler, shape)
+
+        async def answer(request: Any, context: Context) -> Any:
+            async with around(method, context):
+                return await inner(request, context)
+
+        async def answers(request: Any, context: Context) -> AsyncIterator[Any]:
+            async with around(method, context), aclosing(inner(request, context)) as replies:
+                async for reply in replies:
+                    yield reply
+
+        # A streaming handler may also be a coroutine that writes to the context, as the health servicer's is.
+        wrapped = answers if inspect.isasyncgenfunction(inner) else answer
+        make: Callable[..., Handler] = getattr(grpc, f"{shape}_rpc_method_handler")
+        return make(wrapped, handler.request_deserializer, handler.response_serializer)
+
+    @asynccontextmanager
+    async def _around(self, method: str, context: Context) -> AsyncIterator[None]:
+        begun = time.monotonic()
+        with self._tracer.start_as_current_span(
+            method[1:],
+            context=parent_of(_traceparent(context)),
+            kind=SpanKind.SERVER,
+            attributes={Attribute.RPC_SYSTEM: "grpc", Attribute.RPC_METHOD: method[1:]},
+            record_exception=False,
+            set_status_on_exception=False,
+        ):
+            try:
+                # The types say it is never None; it is, when the caller set no deadline.
+                if context.time_remaining() is None:
+                    raise DeadlineRequired
+                yield
+            except aio.AbortError:
+                raise
+            except Exception as error:  # noqa: BLE001  # the one place where every error ends: as a status, and in the log
+                fault = fault_of(error)
+                _tell(fault, error, method, context, time.monotonic() - begun)
+                await _refuse(fault, context)
+
+    @asynccontextmanager
+    async def _around_endless(self, method: str, context: Context) -> AsyncIterator[None]:
+        task = asyncio.current_task()
+        assert task is not None
+        self._endless.add(task)
+        begun = time.monotonic()
+        try:
+            yield
+        except asyncio.CancelledError:
+            if context.cancelled():  # by the caller
+                raise
+            await _refuse(fault_of(Unavailable("the service stops; ask another")), context)
+        except aio.AbortError:
+            raise
+        except Exception as error:  # noqa: BLE001  # as above
+            fault = fault_of(error)
+            _tell(fault, error, method, context, time.monotonic() - begun)
+            await _refuse(fault, context)
+        finally:
+            self._endless.discard(task)
+
+
+def _arity(streaming: bool) -> str:
+    return "stream" if streaming else "unary"
+
+
+def _traceparent(context: Context) -> str:
+    for key, text in context.invocation_metadata() or ():
+        if key == "traceparent" and isinstance(text, str):
+            return text
+    return ""
+
+
+def _tell(fault: Fault, error: Exception, method: str, context: Context, seconds: float) -> None:
+    span = get_current_span()
+    span.set_attributes({Attribute.RPC_STATUS: fault.code.name, Attribute.ERROR_TYPE: fault.reason})
+    span.set_status(SpanStatus.ERROR, fault.reason)
+    line = log.bind(
+        method=method[1:], code=fault.code.name, reason=fault.reason, peer=context.peer(), seconds=round(seconds, 4)
+    )
+    if fault.code is StatusCode.INTERNAL:
+        line.error("call failed", exc_info=error)
+    elif fault.code in CALLER_IS_TOLD:
+        line.warning("call failed", message=fault.message)
+    else:
+        line.info("call refused", message=fault.message)
+
+
+async def _refuse(fault: Fault, context: Context) -> None:
+    if fault.freshness is not None:
+        await send_freshness(context, fault.freshness)
+    await context.abort_with_status(rpc_status.to_status(status_of(fault)))

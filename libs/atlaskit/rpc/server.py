@@ -1,0 +1,99 @@
+"""A gRPC server that tells its health, describes itself, asks for deadlines, and stops without losing a call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+from opentelemetry.trace import NoOpTracer, Tracer
+
+from atlaskit.errors import ConfigurationWrong
+from atlaskit.rpc.interceptor import CallInterceptor
+
+# A batch of 8 MiB, and what stands around it. One more byte is RESOURCE_EXHAUSTED, answered by gRPC itself.
+MAX_REQUEST_BYTES = 8 * 1024 * 1024 + 64 * 1024
+MAX_RESPONSE_BYTES = 32 * 1024 * 1024
+OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
+    ("grpc.so_reuseport", 0),  # a taken port is an error, not a second server that gets half of the calls
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # clients ping every 30 s
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service of the contract and how it is added to a server."""
+
+    name: str
+    add: Callable[[aio.Server], Any]
+
+    @classmethod
+    def of(cls, descriptor: ServiceDescriptor, adder: Callable[[T, aio.Server], Any], servicer: T) -> Service:
+        """Return the service of a descriptor, the generated function that adds it, and its servicer."""
+        return cls(descriptor.full_name, lambda server: adder(servicer, server))
+
+
+@asynccontextmanager
+async def serving(
+    services: Sequence[Service],
+    address: str,
+    *,
+    drain: timedelta = timedelta(seconds=20),
+    probe_period: timedelta = timedelta(0),
+    tracer: Tracer | None = None,
+    draining: asyncio.Event | None = None,
+) -> AsyncIterator[int]:
+    """Yield the port that the services are served on, once they are; `address` is `host:port`, port 0 takes a free one.
+
+    Health is that of this process alone: no shared store makes it not ready. On exit, in this order: not ready (health
+    of every name), a pause of `probe_period`, `draining` is set, endless calls end, no new calls, running calls get
+    `drain` to end and are then aborted. Cancelled while it drains, it aborts them at once. Raises ConfigurationWrong if
+    it cannot listen.
+    """
+    interceptor = CallInterceptor(tracer or NoOpTracer())
+    server = aio.server(interceptors=[interceptor], options=OPTIONS)
+    health = health_aio.HealthServicer()
+    for service in services:
+        service.add(server)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    names = [service.name for service in services]
+    reflection.enable_server_reflection([*names, "grpc.health.v1.Health", reflection.SERVICE_NAME], server)
+    port = _listen(server, address)
+    await server.start()
+    for name in names:
+        await health.set(name, health_pb2.HealthCheckResponse.SERVING)
+    try:
+        yield port
+    finally:
+        try:
+            await health.enter_graceful_shutdown()
+            await asyncio.sleep(probe_period.total_seconds())  # balancers look away
+            if draining is not None:
+                draining.set()
+            interceptor.end_endless()
+            await server.stop(drain.total_seconds())
+        finally:
+            await server.stop(None)
+
+
+def _listen(server: aio.Server, address: str) -> int:
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError:
+        raise ConfigurationWrong(
+            f"address: cannot listen on {address}; is the port taken, or the host not of this machine?"
+        ) from None
