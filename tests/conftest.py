@@ -1,0 +1,59 @@
+"""One embedded stack, and one set of services over it, for all the tests that ask for them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from atlas_local.launch import Launched, launched
+from atlas_local.migrations import apply_migrations
+from atlas_local.stack import LocalStack, StackOptions, local_stack
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_the_shells_settings() -> None:
+    """A developer's own settings must not change a result."""
+    for name in [name for name in os.environ if name.startswith("ATLAS_") and name != "ATLAS_MAVEN_REPOSITORY"]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+async def stack() -> AsyncIterator[LocalStack]:
+    """The embedded stack with its schema; shared, so a test makes tenants of its own and heals what it breaks."""
+    async with local_stack(StackOptions()) as running:
+        await apply_migrations(running)
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def atlas(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Launched]:
+    """Every service over the stack; shared likewise."""
+    async with launched(stack, directory=tmp_path_factory.mktemp("services"), sample_ratio=1.0) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., Awaitable[None]]:
+    """Wait until a condition holds, looking again and again; fail with its last failure when the time is over."""
+
+    async def wait(condition: Callable[[], Awaitable[None]], seconds: float = 30.0) -> None:
+        async with asyncio.timeout(seconds * 2):
+            end = asyncio.get_running_loop().time() + seconds
+            while True:
+                try:
+                    return await condition()
+                except AssertionError:
+                    if asyncio.get_running_loop().time() > end:
+                        raise
+                await asyncio.sleep(0.05)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The folder of the checkout."""
+    return Path(__file__).parents[1]
