@@ -1,0 +1,122 @@
+"""Kafka Connect of the embedded stack, with the Debezium connector in its plugin path."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+
+import httpx
+
+from atlas_local.errors import PartFailed
+from atlas_local.jars import JarSet
+from atlas_local.java_runtime import java, properties
+from atlas_local.ports import HOST
+from atlas_local.process import ChildProcess
+
+_SECONDS = 90.0
+_POLL = 0.1  # seconds between two looks at a connector's state
+TEMPLATE = Path(__file__).parents[2] / "infra" / "debezium" / "connector.json"
+
+
+def worker_settings(bootstrap: str, port: int, plugins: Path) -> dict[str, str]:
+    """Return the settings of the one worker: exactly-once sources, JSON without schemas."""
+    return {
+        "bootstrap.servers": bootstrap,
+        "group.id": "atlas-connect",
+        "listeners": f"http://{HOST}:{port}",
+        "rest.advertised.host.name": HOST,
+        "rest.advertised.port": str(port),
+        "plugin.path": str(plugins),
+        "plugin.discovery": "hybrid_warn",
+        "exactly.once.source.support": "enabled",
+        "key.converter": "org.apache.kafka.connect.json.JsonConverter",
+        "key.converter.schemas.enable": "false",
+        "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+        "value.converter.schemas.enable": "false",
+        "config.storage.topic": "atlas.connect.configs",
+        "config.storage.replication.factor": "1",
+        "offset.storage.topic": "atlas.connect.offsets",
+        "offset.storage.replication.factor": "1",
+        "offset.storage.partitions": "1",
+        "status.storage.topic": "atlas.connect.status",
+        "status.storage.replication.factor": "1",
+        "status.storage.partitions": "1",
+        "offset.flush.interval.ms": "1000",
+        "scheduled.rebalance.max.delay.ms": "0",  # one worker: nobody else's return is worth waiting for
+        "session.timeout.ms": "6000",  # how long a worker killed with -9 keeps its successor from starting
+        "heartbeat.interval.ms": "1500",
+    }
+
+
+def render(template: str, values: Mapping[str, str]) -> dict[str, str]:
+    """Return the connector's settings with every ${name} filled in. Raises KeyError for a name without a value."""
+    settings: dict[str, str] = json.loads(template)
+    return {key: Template(value).substitute(values) for key, value in settings.items() if not key.startswith("//")}
+
+
+class Connect(ChildProcess):
+    """The worker, with the few calls of its REST interface that the stack needs."""
+
+    def __init__(self, jars: JarSet, data: Path, log: Path, bootstrap: str, port: int) -> None:
+        self.port = port
+        self._settings = data / "connect.properties"
+        self._values = worker_settings(bootstrap, port, jars.plugins)
+        main = "org.apache.kafka.connect.cli.ConnectDistributed"
+        command = java(jars.class_path("kafka", "connect"), main, str(self._settings), heap="512m")
+        super().__init__("connect", command, log, self._answers, _SECONDS)
+
+    @property
+    def url(self) -> str:
+        """Base of the REST interface."""
+        return f"http://{HOST}:{self.port}"
+
+    async def start(self) -> None:
+        """Start the worker; it has registered its REST resources when this returns."""
+        self._settings.parent.mkdir(parents=True, exist_ok=True)
+        self._settings.write_text(properties(self._values), "utf-8")
+        await super().start()
+
+    async def register(self, name: str, settings: Mapping[str, str], seconds: float = 60.0) -> None:
+        """Create the connector or change it to these settings, and return when it and its tasks run.
+
+        Raises PartFailed with what Connect or the task said, at the latest after `seconds`."""
+        said = "nothing"
+        try:
+            async with asyncio.timeout(seconds), httpx.AsyncClient(base_url=self.url, timeout=10.0) as client:
+                said = await self._put(client, name, settings)
+                while said != "RUNNING":
+                    await asyncio.sleep(_POLL)
+                    said = await self._state(client, name)
+        except (TimeoutError, httpx.HTTPError) as error:
+            reason = f"did not run connector {name} within {seconds:g} s ({error!r}, last state: {said})"
+            raise PartFailed(self.name, reason, self.log, self.log_tail()) from error
+
+    async def _put(self, client: httpx.AsyncClient, name: str, settings: Mapping[str, str]) -> str:
+        """Return when Connect took the settings; a rebalance (409) is waited for."""
+        while (answer := await client.put(f"/connectors/{name}/config", json=dict(settings))).status_code in {409, 404, 503}:
+            await asyncio.sleep(_POLL)
+        if answer.is_error:
+            raise PartFailed(self.name, f"refused connector {name}: {answer.text[:1000]}", self.log, self.log_tail())
+        return f"accepted with {answer.status_code}"
+
+    async def _state(self, client: httpx.AsyncClient, name: str) -> str:
+        answer = await client.get(f"/connectors/{name}/status")
+        if answer.is_error:
+            return f"status {answer.status_code}"
+        body = answer.json()
+        for part in [body["connector"], *body["tasks"]]:
+            if part["state"] == "FAILED":
+                raise PartFailed(self.name, f"failed connector {name}: {part.get('trace', '')[:1500]}", self.log, self.log_tail())
+        if body["connector"]["state"] == "RUNNING" and body["tasks"] and all(t["state"] == "RUNNING" for t in body["tasks"]):
+            return "RUNNING"
+        return str(answer.text)
+
+    async def _answers(self) -> bool:
+        try:
+            async with httpx.AsyncClient(base_url=self.url, timeout=5.0) as client:
+                return (await client.get("/connectors")).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False

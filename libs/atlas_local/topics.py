@@ -1,0 +1,65 @@
+"""The topics of the platform, made before anything writes to them: a broker's own choice of partitions would be wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from atlas_local.errors import LocalStackError
+
+SHARDS = 10  # one partition for each shard
+_POLL = 0.1  # seconds between two attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic with its number of partitions and its own settings."""
+
+    name: str
+    partitions: int
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+TOPICS = (
+    Topic("atlas.entities", SHARDS),
+    Topic("atlas.entity_hot_attributes", SHARDS),
+    Topic("atlas.entity_attributes", SHARDS),
+    Topic("atlas.ingest_batches", 1),
+    Topic("atlas.attribute_keys", 1),
+    Topic("atlas.asset_types", 1),
+    Topic("atlas.epochs", 1, {"retention.ms": "-1", "retention.bytes": "-1"}),  # the first record with a number owns it for ever
+    Topic("atlas.olap_audit", 1, {"cleanup.policy": "compact"}),
+)
+
+
+async def ensure_topics(bootstrap: str, topics: Sequence[Topic] = TOPICS, *, seconds: float = 30.0) -> None:
+    """Make the topics that do not exist yet. Those that do are left as they are. Repeatable.
+
+    Raises LocalStackError with what the broker said, at the latest after `seconds`."""
+    said = "nothing"
+    try:
+        async with asyncio.timeout(seconds):
+            while (said := await _attempt(bootstrap, topics)) != "made":
+                await asyncio.sleep(_POLL)
+    except TimeoutError:
+        raise LocalStackError(f"the topics could not be made in {seconds:g} s: {said}", "read the broker's log") from None
+
+
+async def _attempt(bootstrap: str, topics: Sequence[Topic]) -> str:
+    """Return 'made', or what is in the way."""
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    try:
+        await client.start()
+        wanted = [NewTopic(t.name, t.partitions, 1, topic_configs=t.settings) for t in topics]
+        answer = await client.create_topics(wanted)
+        faults = [(name, for_code(code)) for name, code, *_ in answer.topic_errors]
+    except (KafkaError, OSError) as error:
+        return repr(error)
+    finally:
+        await client.close()
+    refused = [f"{name}: {fault.__name__}" for name, fault in faults if fault.errno and fault is not TopicAlreadyExistsError]
+    return ", ".join(refused) or "made"
