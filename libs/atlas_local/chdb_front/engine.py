@@ -221,13 +221,13 @@ def _native(run: _Run, text: str) -> Answer:
         result = run.connection.query(text, "Native", params=parameters)
         return run.answer(_or_refused(many_blocks, bytes(result.bytes()), revision), "Native", result)
     blocks: list[bytes] = []
+    first = chunk = run.connection.streaming_fetch_result(stream)  # the first one counts what was read for all of them
     rows = 0
-    while True:
-        chunk = run.connection.streaming_fetch_result(stream)
-        if chunk is None or chunk.rows_read() == 0:
-            return run.answer(b"".join(blocks), "Native", chunk, result_rows=rows)
+    while chunk.rows_read() > 0:
         rows += int(chunk.rows_read())
         blocks.append(_or_refused(one_block, bytes(chunk.bytes()), revision))
+        chunk = run.connection.streaming_fetch_result(stream)
+    return run.answer(b"".join(blocks), "Native", first, result_rows=rows)
 
 
 def _or_refused(rewrite: Any, blocks: bytes, revision: int) -> bytes:

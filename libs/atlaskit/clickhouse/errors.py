@@ -1,0 +1,75 @@
+"""Where the errors of clickhouse-connect end: each becomes one of Atlas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
+from urllib3.exceptions import HTTPError
+
+from atlaskit.errors import AtlasError, DeadlinePassed, Unavailable
+
+
+class ClickHouseUnavailable(Unavailable):
+    """ClickHouse did not answer, or is too busy. A statement that writes may or may not have run."""
+
+    reason = "CLICKHOUSE_UNAVAILABLE"
+
+
+class ClickHouseRefused(AtlasError):
+    """ClickHouse refused a statement; the text says why. A retry does not help."""
+
+    reason = "CLICKHOUSE_REFUSED"
+
+    def __init__(self, text: str, code: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class PartialInsert(ClickHouseRefused):
+    """ClickHouse says that it wrote another number of rows than were sent. Insert the same rows again."""
+
+    reason = "PARTIAL_INSERT"
+
+    def __init__(self, table: str, sent: int, written: int) -> None:
+        super().__init__(f"{table}: {sent} rows were sent and {written} were written")
+        self.sent = sent
+        self.written = written
+
+
+# TIMEOUT_EXCEEDED, TOO_SLOW, QUERY_WAS_CANCELLED
+_LATE: Final = frozenset({159, 160, 394})
+# TOO_MANY_SIMULTANEOUS_QUERIES, SOCKET_TIMEOUT, NETWORK_ERROR, MEMORY_LIMIT_EXCEEDED, TOO_MANY_PARTS, UNKNOWN_DATABASE
+# and UNKNOWN_TABLE (the migrations have not run yet)
+_UNAVAILABLE: Final = frozenset({202, 209, 210, 241, 252, 81, 60})
+
+
+def named(error: Exception, doing: str) -> AtlasError | None:
+    """Return the error of Atlas for one of the driver, or None if it is none of the driver's."""
+    code = getattr(error, "code", None)
+    text = f"{doing}: {error}"
+    if code in _LATE:
+        return DeadlinePassed(f"{doing}: ClickHouse did not answer in time")
+    if code in _UNAVAILABLE:
+        return ClickHouseUnavailable(text)
+    if isinstance(error, DatabaseError) and code is not None:
+        return ClickHouseRefused(text, code)
+    if isinstance(error, OperationalError | HTTPError | OSError | DatabaseError):
+        return ClickHouseUnavailable(f"{doing}: ClickHouse is not available ({type(error).__name__}: {error})")
+    return ClickHouseRefused(text) if isinstance(error, ClickHouseError) else None
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Raise the driver's errors in the block as those of Atlas; `doing` says in the text what was being done."""
+    try:
+        yield
+    except AtlasError:
+        raise
+    except Exception as error:
+        known = named(error, doing)
+        if known is None:
+            raise
+        raise known from error
