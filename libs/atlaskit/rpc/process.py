@@ -55,15 +55,13 @@ def run(
 
 
 async def _until_told(settings: S, running: Running[S]) -> int:
-    told = asyncio.Event()
-    # A signal that comes while the service still starts has nothing to drain; it cancels the start.
-    _on_signals(told)
+    signals = _Signals()
     try:
         async with running(settings) as port:
             with _PortFile(settings.port_file, port):
                 host = settings.address.rpartition(":")[0]
                 log.info(f"ready {host}:{port}", address=f"{host}:{port}", pid=os.getpid())
-                await told.wait()
+                await signals.wait()
                 log.info("draining")
     except asyncio.CancelledError:
         log.warning("aborted")
@@ -78,17 +76,28 @@ async def _until_told(settings: S, running: Running[S]) -> int:
     return 0
 
 
-def _on_signals(told: asyncio.Event) -> None:
-    task = asyncio.current_task()
-    assert task is not None
+class _Signals:
+    """SIGTERM and SIGINT: the first one that comes while somebody waits ends the wait, any other cancels the task.
 
-    def tell() -> None:
-        if told.is_set():
-            task.cancel()
-        told.set()
+    While a service still starts nobody waits: there is nothing to drain, and a start may hang on a store."""
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, tell)
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._waiting = False
+        self._told = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._tell)
+
+    async def wait(self) -> None:
+        self._waiting = True
+        await self._told.wait()
+
+    def _tell(self) -> None:
+        if not self._waiting or self._told.is_set():
+            self._task.cancel()
+        self._told.set()
 
 
 class _PortFile:

@@ -1,0 +1,50 @@
+"""The client: one object for writing and reading."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from grpc import aio
+
+from atlas_client.reads import Reads
+from atlas_client.writes import Writes
+
+MAX_REQUEST_BYTES = 8 * 1024 * 1024 + 64 * 1024
+MAX_RESPONSE_BYTES = 32 * 1024 * 1024
+# Which address to use; what to repeat is decided in `calls`, which reads how long a service wants to be left alone.
+SERVICE_CONFIG = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+
+
+class AtlasClient(Writes, Reads):
+    """Writes telemetry and reads it back with a certificate of freshness. Safe for many tasks of one event loop."""
+
+    def __init__(self, ingest: aio.Channel, query: aio.Channel) -> None:
+        Writes.__init__(self, ingest)
+        Reads.__init__(self, query)
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, ingest: str, query: str) -> AsyncIterator[AtlasClient]:
+        """Yield a client of two addresses, `host:port` or `dns:///name:port`; they may be the same.
+
+        It connects when first used. On exit running calls are cancelled.
+        """
+        async with AsyncExitStack() as stack:
+            channels = [await stack.enter_async_context(_channel(target)) for target in (ingest, query)]
+            yield cls(*channels)
+
+
+def _channel(target: str) -> aio.Channel:
+    options: list[tuple[str, Any]] = [
+        ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+        ("grpc.enable_retries", 0),
+        ("grpc.max_send_message_length", MAX_REQUEST_BYTES),
+        ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
+    return aio.insecure_channel(target, options=options)
