@@ -1,4 +1,4 @@
-"""The embedded stack: PostgreSQL with a replica, Kafka, Connect with Debezium and the ClickHouse engine on one machine."""
+"""The embedded stack: PostgreSQL with a replica, Kafka, Connect with Debezium, ClickHouse's engine; one machine."""
 
 from atlas_local.errors import (
     DataDirectoryClosed,

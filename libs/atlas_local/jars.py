@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import tempfile
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +71,7 @@ def parse_lock(text: str) -> tuple[Jar, ...]:
         fields = line.split()
         parts = fields[1].count(":") + 1 if len(fields) == 3 else 0
         if parts not in {3, 4} or fields[0] not in FOLDERS or len(fields[2]) != 64:
-            raise ValueError(f"jars.lock line {number}: want '<folder> <group:artifact:version> <sha256>', got {line!r}")
+            raise ValueError(f"jars.lock line {number}: want '<folder> <group:artifact:version> <sha256>': {line!r}")
         jars.append(Jar(*fields))
     return tuple(jars)
 
@@ -119,7 +119,7 @@ async def _fetch(jar: Jar, path: Path, repository: str) -> None:
         except DownloadRefused:
             if attempt == _ATTEMPTS:
                 raise
-            await asyncio.sleep(0.5 * 2**attempt)
+            await asyncio.sleep(0.2 * 2**attempt)
         except OSError as error:
             raise from_os_error(error, path) from error
         else:
@@ -137,16 +137,17 @@ def _download(jar: Jar, path: Path, repository: str) -> None:
     url = Resolver(repository, requestor).uri_for_artifact(artifact)
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # others may download the same jar
     try:
-        with open(descriptor, "wb") as file, requestor.request(url, None, stream=True, timeout=_SECONDS) as response:
+        with partial.open("wb") as file, requestor.request(url, None, stream=True, timeout=_SECONDS) as response:
             for chunk in response.iter_content(chunk_size=_CHUNK):
                 digest.update(chunk)
                 file.write(chunk)
         if digest.hexdigest() != jar.sha256:
-            raise DownloadRefused(jar.coordinate, f"from {url} has sha256 {digest.hexdigest()}, the lock says {jar.sha256}")
-        Path(partial).chmod(0o644)
-        Path(partial).replace(path)
+            reason = f"from {url} has sha256 {digest.hexdigest()}, the lock says {jar.sha256}"
+            raise DownloadRefused(jar.coordinate, reason)
+        partial.chmod(0o644)
+        partial.replace(path)
     except RequestException as error:
         raise DownloadRefused(jar.coordinate, f"from {url}: {error.msg}") from error
     except OSError as error:
@@ -155,4 +156,4 @@ def _download(jar: Jar, path: Path, repository: str) -> None:
             raise
         raise DownloadRefused(jar.coordinate, f"from {url}: {error}") from error
     finally:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)

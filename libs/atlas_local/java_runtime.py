@@ -19,7 +19,7 @@ def properties(values: dict[str, str]) -> str:
 def java(class_path: str, main: str, *arguments: str, heap: str, quick: bool = False) -> Command:
     """A command that runs the main class. `quick` leaves out the second compiler: for programs that end at once."""
     flags = [f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xlog:disable", "-Xlog:all=error:stderr"]
-    flags += ["-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true", f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}"]
+    flags += ["-XX:+ExitOnOutOfMemoryError", f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}"]
     if quick:
         flags.append("-XX:TieredStopAtLevel=1")
     # The main class finds its jars here, not on the command line, which a list of processes would repeat in full.

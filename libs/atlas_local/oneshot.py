@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from atlas_local.errors import PartFailed, from_os_error
-from atlas_local.process import Command
+from atlas_local.process import Command, until
 
 _POLL = 0.005  # seconds between two looks at the process
 
@@ -55,8 +55,7 @@ async def _status(process: subprocess.Popen[bytes], seconds: float) -> int | Non
     """Return the exit status, or None if its time was over."""
     try:
         async with asyncio.timeout(seconds):
-            while process.poll() is None:
-                await asyncio.sleep(_POLL)
+            await until(lambda: process.poll() is not None, every=_POLL)
     except TimeoutError:
         return None
     finally:

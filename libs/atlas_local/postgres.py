@@ -55,7 +55,7 @@ def server_settings(tuning: PostgresTuning, port: int, passfile: Path, primary_p
         "hot_standby_feedback": "on",
         "wal_receiver_status_interval": "1s",
         "wal_retrieve_retry_interval": "500ms",
-        "primary_conninfo": f"host={HOST} port={primary_port} user={SUPERUSER} passfile={passfile} application_name=replica",
+        "primary_conninfo": f"host={HOST} port={primary_port} user={SUPERUSER} passfile={passfile}",
         "primary_slot_name": REPLICA_SLOT,
         "shared_preload_libraries": "pg_stat_statements",
         "timezone": "UTC",
@@ -197,8 +197,8 @@ class PostgresCluster:
     def _private(self, path: Path, text: str) -> None:
         partial = path.with_name(f"{path.name}.partial")
         partial.unlink(missing_ok=True)
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(text)
+        partial.touch(0o600, exist_ok=False)
+        partial.write_text(text, "ascii")
         if self.account:
             os.chown(partial, self.account.user, self.account.group)
         partial.rename(path)

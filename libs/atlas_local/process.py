@@ -24,6 +24,14 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 HealthCheck = Callable[[], Awaitable[bool]]
 
 
+async def until(condition: Callable[[], bool], *, every: float) -> None:
+    """Return when the condition holds, looking again after `every` seconds; the caller's timeout ends it."""
+    while True:
+        if condition():
+            return
+        await asyncio.sleep(every)
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """What to run and how it wants to be ended."""
@@ -68,7 +76,7 @@ class ChildProcess:
     async def start(self) -> None:
         """Start the process and return when its health check passes.
 
-        Raises PartFailed if it ends before that or does not pass in time. Then, and if cancelled, nothing is left behind."""
+        Raises PartFailed if it ends before that or does not pass in time. Then, and if cancelled, nothing is left."""
         if self.running:
             return
         self._spawn()
@@ -79,7 +87,7 @@ class ChildProcess:
             raise
 
     async def stop(self) -> None:
-        """Ask the process to end, kill it when its time is over, and return when the whole group is gone. Repeatable."""
+        """Ask the process to end, kill it when its time is over, and return when its group is gone. Repeatable."""
         if self._process is None:
             return
         if self.running:
@@ -87,8 +95,7 @@ class ChildProcess:
             self._signal(self.command.stop_signal)
         try:
             async with asyncio.timeout(self.command.stop_seconds):
-                while self.running:
-                    await asyncio.sleep(_POLL)
+                await until(lambda: not self.running, every=_POLL)
         except TimeoutError:
             pass
         finally:
@@ -130,11 +137,10 @@ class ChildProcess:
 
     def log_tail(self, lines: int = 25) -> str:
         """The last lines of the log."""
-        with contextlib.suppress(OSError):
-            with self.log.open("rb") as file:
-                file.seek(0, os.SEEK_END)
-                file.seek(max(0, file.tell() - 200 * lines))
-                return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
+        with contextlib.suppress(OSError), self.log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 200 * lines))
+            return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
         return ""
 
     def _spawn(self) -> None:
@@ -219,16 +225,16 @@ def _await_gone(pids: Sequence[int]) -> None:
 
 
 def _die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """Return what a child runs before exec so that the kernel signals it when its parent dies; None where there is no such call.
+    """Return what a child runs before exec so that the kernel signals it when its parent dies; None where it cannot.
 
     It runs after the change of user, which would clear the setting."""
-    libc = _LIBC
-    if libc is None:
+    if _LIBC is None:
         return None
+    prctl = _LIBC.prctl  # looked up here: between fork and exec the loader's lock may be held for ever
     parent = os.getpid()
 
     def arrange() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
         if os.getppid() != parent:  # it died before the call above
             os._exit(1)
 

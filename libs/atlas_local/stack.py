@@ -1,4 +1,4 @@
-"""The whole embedded stack: start of all parts, in the order their dependencies allow, and a stop that leaves nothing behind."""
+"""The whole embedded stack: a start in the order that the parts need, and a stop that leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 
 from atlas_local.connect import Connect
-from atlas_local.errors import DataDirectoryInUse, DiskFull, UnsupportedPlatform, from_os_error
+from atlas_local.errors import DataDirectoryInUse, DiskFull, PartFailed, UnsupportedPlatform, from_os_error
 from atlas_local.jars import MAVEN_CENTRAL, JarSet, Progress, default_cache, ensure_jars
 from atlas_local.kafka import Kafka
 from atlas_local.ports import HOST, assign_in
@@ -39,7 +39,7 @@ class StackOptions:
     cache: Path = field(default_factory=default_cache)
     repository: str = MAVEN_CENTRAL
     ports: Mapping[str, int] = field(default_factory=dict)  # by name, see PORTS; those not named are chosen
-    tuning: PostgresTuning = PostgresTuning()
+    tuning: PostgresTuning = field(default_factory=PostgresTuning)
     progress: Progress | None = None  # of the download of the jars
     started: Callable[[str], None] | None = None  # told the name of each part when it is healthy
 
@@ -90,7 +90,7 @@ class LocalStack:
 
     @property
     def secret(self) -> str:
-        """A random word of this data directory that no data can hold by chance: Debezium's placeholder for a missing value."""
+        """A random word of this data directory: Debezium's placeholder for a missing value, which no data may equal."""
         path = self.data_dir / "secret"
         if not path.exists():
             path.touch(0o600)
@@ -99,7 +99,9 @@ class LocalStack:
 
     async def health(self) -> dict[str, bool]:
         """Whether each part answers now, by name."""
-        return dict(zip([p.name for p in self.parts], await asyncio.gather(*(p.healthy() for p in self.parts)), strict=True))
+        async with asyncio.TaskGroup() as group:
+            asked = {part.name: group.create_task(part.healthy()) for part in self.parts}
+        return {name: task.result() for name, task in asked.items()}
 
     async def start(self, started: Callable[[str], None] | None = None) -> None:
         """Start all parts, side by side where they do not need one another. Raises the first part's error."""
@@ -131,8 +133,10 @@ class LocalStack:
     async def stop(self) -> None:
         """Stop all parts, each before those it depends on; whatever happens, none is left running. Repeatable."""
         try:
-            await asyncio.gather(self.connect.stop(), self.clickhouse.stop(), self.replica.stop())
-            await asyncio.gather(self.kafka.stop(), self.primary.stop())
+            for together in ((self.connect, self.clickhouse, self.replica), (self.kafka, self.primary)):
+                async with asyncio.TaskGroup() as group:
+                    for part in together:
+                        group.create_task(part.stop(), name=f"stop-{part.name}")
         finally:
             for part in self.parts:
                 part.kill()
@@ -140,7 +144,7 @@ class LocalStack:
 
 @asynccontextmanager
 async def local_stack(options: StackOptions | None = None) -> AsyncIterator[LocalStack]:
-    """Start the embedded stack and give it when every part is healthy; stop it, and drop its data unless kept, at the end.
+    """Start the embedded stack and give it when every part is healthy; in the end stop it and drop its data unless kept.
 
     Also on cancellation and on a start that fails half-way nothing is left running. A caller that is killed takes its
     parts with it (Linux). Raises a LocalStackError that says cause and remedy."""
@@ -187,9 +191,28 @@ def _data_directory(given: Path | None, *, keep: bool) -> Iterator[Path]:
             raise DataDirectoryInUse(directory) from None
         try:
             yield directory
-        finally:
-            if not keep:
-                shutil.rmtree(directory, ignore_errors=True)
+        except PartFailed:
+            _remove(directory, keep=keep, spare="logs")  # the error names them
+            raise
+        except BaseException:
+            _remove(directory, keep=keep)
+            raise
+        _remove(directory, keep=keep)
+
+
+def _remove(directory: Path, *, keep: bool, spare: str | None = None) -> None:
+    """Remove what lies in the directory but the spared name, and the directory itself if that leaves it empty."""
+    if keep:
+        return
+    for entry in directory.iterdir():
+        if entry.name == spare:
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        directory.rmdir()
 
 
 def _clickhouse(data_dir: Path, logs: Path, port: int) -> ChildProcess:

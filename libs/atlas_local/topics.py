@@ -1,4 +1,4 @@
-"""The topics of the platform, made before anything writes to them: a broker's own choice of partitions would be wrong."""
+"""The topics of the platform, made before anything writes: a broker's own choice of partitions would be wrong."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ TOPICS = (
     Topic("atlas.ingest_batches", 1),
     Topic("atlas.attribute_keys", 1),
     Topic("atlas.asset_types", 1),
-    Topic("atlas.epochs", 1, {"retention.ms": "-1", "retention.bytes": "-1"}),  # the first record with a number owns it for ever
+    # The first record with a number owns it for ever.
+    Topic("atlas.epochs", 1, {"retention.ms": "-1", "retention.bytes": "-1"}),
     Topic("atlas.olap_audit", 1, {"cleanup.policy": "compact"}),
 )
 
@@ -43,10 +44,13 @@ async def ensure_topics(bootstrap: str, topics: Sequence[Topic] = TOPICS, *, sec
     said = "nothing"
     try:
         async with asyncio.timeout(seconds):
-            while (said := await _attempt(bootstrap, topics)) != "made":
+            while True:
+                said = await _attempt(bootstrap, topics)
+                if said == "made":
+                    return
                 await asyncio.sleep(_POLL)
     except TimeoutError:
-        raise LocalStackError(f"the topics could not be made in {seconds:g} s: {said}", "read the broker's log") from None
+        raise LocalStackError(f"topics not made within {seconds:g} s: {said}", "read the broker's log") from None
 
 
 async def _attempt(bootstrap: str, topics: Sequence[Topic]) -> str:
@@ -61,5 +65,6 @@ async def _attempt(bootstrap: str, topics: Sequence[Topic]) -> str:
         return repr(error)
     finally:
         await client.close()
-    refused = [f"{name}: {fault.__name__}" for name, fault in faults if fault.errno and fault is not TopicAlreadyExistsError]
+    fine = (0, TopicAlreadyExistsError.errno)
+    refused = [f"{name}: {fault.__name__}" for name, fault in faults if fault.errno not in fine]
     return ", ".join(refused) or "made"
