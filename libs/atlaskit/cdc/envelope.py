@@ -1,0 +1,106 @@
+"""Flattened change events of one partition, sorted into rows, beats and faults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import orjson
+
+from atlaskit.cdc.beat import ArrivedBeat, beat_from
+from atlaskit.cdc.fields import Undecodable
+from atlaskit.cdc.topics import BEAT_SUFFIX, Topic
+
+RowEvent: TypeAlias = dict[str, Any]
+
+_WRITES = frozenset({"c", "u", "r"})
+
+
+class Record(Protocol):
+    """What a consumer hands over. `timestamp` is milliseconds since 1970, by the broker or the producer."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An event that cannot be stored as a row. It freezes its shard: `code` and `reason` say why."""
+
+    offset: int
+    code: str
+    reason: str
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The events of one partition, from some offset up to `end` (the first offset not read)."""
+
+    topic: Topic
+    partition: int
+    rows: tuple[RowEvent, ...]
+    offsets: tuple[int, ...]  # of `rows`
+    timestamps: tuple[int, ...]  # of `rows`, milliseconds
+    beats: tuple[ArrivedBeat, ...]
+    faults: tuple[Fault, ...]
+    end: int
+
+
+def read_segment(topic: Topic, partition: int, records: Sequence[Record]) -> Segment:
+    """Return what the records of one partition hold, in their order. Nothing is skipped: what is no row is a fault."""
+    rows: list[RowEvent] = []
+    places: list[tuple[int, int]] = []
+    beats: list[ArrivedBeat] = []
+    faults: list[Fault] = []
+    beat_table = topic.table + BEAT_SUFFIX
+    for record in records:
+        event = _event(record)
+        if isinstance(event, Fault):
+            faults.append(event)
+        elif event.get("shard") != partition:
+            faults.append(_fault(record, "WRONG_PARTITION", f"shard {event.get('shard')} on partition {partition}"))
+        elif event.get("__table") == topic.table:
+            rows.append(event)
+            places.append((record.offset, record.timestamp))
+        elif event.get("__table") == beat_table:
+            beat = _beat(event, record)
+            (beats if isinstance(beat, ArrivedBeat) else faults).append(beat)  # type: ignore[arg-type]
+        else:
+            faults.append(_fault(record, "UNKNOWN_TABLE", f"table {event.get('__table')!r} in topic {topic.name}"))
+    offsets, timestamps = zip(*places, strict=True) if places else ((), ())
+    end = records[-1].offset + 1
+    return Segment(topic, partition, tuple(rows), offsets, timestamps, tuple(beats), tuple(faults), end)
+
+
+def _event(record: Record) -> RowEvent | Fault:
+    if record.value is None:
+        return _fault(record, "DELETED", "an event without a value: a row was deleted behind the ledger's back")
+    try:
+        event = orjson.loads(record.value)
+    except orjson.JSONDecodeError as wrong:
+        return _fault(record, "UNDECODABLE", f"not JSON: {wrong}")
+    if not isinstance(event, dict):
+        return _fault(record, "UNDECODABLE", "not a JSON object")
+    operation = event.get("__op")
+    if operation == "d" or event.get("__deleted") in ("true", True):
+        return _fault(record, "DELETED", "a row was deleted behind the ledger's back")
+    if operation not in _WRITES:
+        return _fault(record, "UNDECODABLE", f"operation {operation!r}")
+    return event
+
+
+def _beat(event: RowEvent, record: Record) -> ArrivedBeat | Fault:
+    try:
+        return beat_from(event, record.offset)
+    except Undecodable as wrong:
+        return _fault(record, "UNDECODABLE", str(wrong))
+
+
+def _fault(record: Record, code: str, reason: str) -> Fault:
+    return Fault(record.offset, code, reason, record.value)

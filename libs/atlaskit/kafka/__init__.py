@@ -1,0 +1,1 @@
+"""Kafka: a consumer whose offsets are its caller's. The driver and its errors do not leave this package."""

@@ -1,0 +1,167 @@
+"""A consumer of partitions assigned by hand: batches in, offsets out when the caller says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NamedTuple, Protocol
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import OffsetAndMetadata
+
+from atlaskit.errors import Unavailable
+from atlaskit.kafka.errors import translated
+
+REQUEST_LIMIT = timedelta(seconds=10)
+# Prefetched bytes of one partition; with all partitions this bounds the memory of the consumer.
+PARTITION_BYTES = 2 * 1024 * 1024
+FETCH_BYTES = 16 * 1024 * 1024
+
+
+class Partition(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    number: int
+
+
+class Record(Protocol):
+    """One record: `timestamp` is milliseconds since 1970."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The next offset to read of a partition and what is remembered with it, at most 4,000 bytes."""
+
+    offset: int
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The first offset that a partition still has, and the one after its last."""
+
+    begin: int
+    end: int
+
+
+class Consumer:
+    """Reads committed records of its partitions. Every method raises Unavailable when Kafka does not answer."""
+
+    def __init__(self, driver: AIOKafkaConsumer, bootstrap: str, group: str, partitions: Sequence[Partition]) -> None:
+        self._driver = driver
+        self._bootstrap = bootstrap
+        self._group = group
+        self._partitions = {partition: TopicPartition(*partition) for partition in partitions}
+
+    async def commits(self) -> dict[Partition, Commit]:
+        """Return what was committed last; a partition without a commit is absent."""
+        admin = AIOKafkaAdminClient(
+            bootstrap_servers=self._bootstrap, request_timeout_ms=int(REQUEST_LIMIT.total_seconds() * 1000)
+        )
+        with translated("reading the committed offsets"):
+            try:
+                await admin.start()
+                found = await admin.list_consumer_group_offsets(self._group, partitions=[*self._partitions.values()])
+            finally:
+                await admin.close()
+        return {
+            Partition(*at): Commit(held.offset, held.metadata or "") for at, held in found.items() if held.offset >= 0
+        }
+
+    async def extents(self) -> dict[Partition, Extent]:
+        """Return what each partition holds now."""
+        wanted = [*self._partitions.values()]
+        with translated("reading the extents of the partitions"):
+            begins = await self._driver.beginning_offsets(wanted)
+            ends = await self._driver.end_offsets(wanted)
+        return {partition: Extent(begins[at], ends[at]) for partition, at in self._partitions.items()}
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Read this partition from `offset` on; what was prefetched is forgotten."""
+        self._driver.seek(self._partitions[partition], offset)
+
+    async def batch(self, *, wait: timedelta, gather: timedelta, limit: int) -> dict[Partition, list[Record]]:
+        """Return the next records, at most about `limit`: those of `gather` from the first one on, none after `wait`.
+
+        A partition's records come in their order, each once unless `seek` goes back. Cancelled, records that were
+        taken are lost for this consumer: `seek` or start again from a commit. Raises OffsetLost.
+        """
+        with translated("reading records"):
+            taken: dict[Any, list[Record]] = await self._driver.getmany(
+                timeout_ms=int(wait.total_seconds() * 1000), max_records=limit
+            )
+            count = sum(map(len, taken.values()))
+            loop = asyncio.get_running_loop()
+            end = loop.time() + gather.total_seconds()
+            while 0 < count < limit and (left := end - loop.time()) > 0:
+                more = await self._driver.getmany(timeout_ms=int(left * 1000), max_records=limit - count)
+                for at, records in more.items():
+                    taken.setdefault(at, []).extend(records)
+                count += sum(map(len, more.values()))
+                await asyncio.sleep(0)
+        return {Partition(*at): records for at, records in taken.items() if records}
+
+    async def commit(self, commits: Mapping[Partition, Commit]) -> None:
+        """Remember these offsets for the group. The caller answers for what stands before them."""
+        with translated("committing offsets"):
+            await self._driver.commit(
+                {self._partitions[at]: OffsetAndMetadata(kept.offset, kept.metadata) for at, kept in commits.items()}
+            )
+
+
+@asynccontextmanager
+async def open_consumer(
+    bootstrap: str, partitions: Iterable[Partition], *, group: str, client_id: str
+) -> AsyncIterator[Consumer]:
+    """Yield a consumer of exactly these partitions. Nothing is committed by itself and nobody rebalances.
+
+    A place that Kafka does not have is an error, never a silent jump. Raises Unavailable if Kafka does not answer or a
+    topic does not exist yet.
+    """
+    wanted = list(partitions)
+    limit = int(REQUEST_LIMIT.total_seconds() * 1000)
+    driver = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        client_id=client_id,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        check_crcs=True,
+        fetch_max_wait_ms=100,
+        fetch_max_bytes=FETCH_BYTES,
+        max_partition_fetch_bytes=PARTITION_BYTES,
+        request_timeout_ms=limit,
+        retry_backoff_ms=100,
+        metadata_max_age_ms=60_000,
+    )
+    try:
+        with translated("connecting"):
+            await driver.start()
+            await _demand_topics(driver, wanted)
+            driver.assign([TopicPartition(*partition) for partition in wanted])
+        yield Consumer(driver, bootstrap, group, wanted)
+    finally:
+        with translated("closing the consumer"):
+            await driver.stop()
+
+
+async def _demand_topics(driver: AIOKafkaConsumer, wanted: Sequence[Partition]) -> None:
+    await driver.topics()  # asks the brokers for every topic
+    missing = [
+        f"{at.topic}-{at.number}" for at in wanted if at.number not in (driver.partitions_for_topic(at.topic) or ())
+    ]
+    if missing:
+        raise Unavailable(f"Kafka has no partition {', '.join(missing[:5])}; the job that makes the topics has to run")
