@@ -1,0 +1,181 @@
+"""One batch of checked writes as columns, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum, StrEnum
+from typing import TypeAlias
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaskit.model import Tenant
+from atlaskit.position import Token
+
+Integers: TypeAlias = NDArray[np.int64]
+States: TypeAlias = NDArray[np.int8]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class ItemState(IntEnum):
+    """What became of one item; the numbers are those of the contract."""
+
+    STORED = 1
+    SUPERSEDED = 2
+    REFUSED = 3
+
+
+class Form(StrEnum):
+    """How the items of a request were written; the paths of its fields depend on it."""
+
+    ROWS = "rows"
+    COLUMNS = "columns"
+
+
+class Part(StrEnum):
+    """A part of an item that can be refused."""
+
+    ENTITY = "entity"
+    ENTITY_KEY = "entity_key"
+    ENTITY_ID = "entity_id"
+    ASSET_TYPE = "asset_type"
+    ATTRIBUTE_KEY = "attribute_key"
+    SOURCE_TYPE = "source_type"
+    EVENT_TIME = "event_time"
+    VALUE = "value"
+    DOUBLE = "value.double_value"
+    STRING = "value.string_value"
+    BYTES = "value.bytes_value"
+
+
+_COLUMN_OF = {
+    Part.ENTITY: "entity_indexes",
+    Part.ENTITY_KEY: "entity_keys",
+    Part.ENTITY_ID: "entity_ids",
+    Part.ASSET_TYPE: "asset_types",
+    Part.ATTRIBUTE_KEY: "attribute_keys",
+    Part.SOURCE_TYPE: "source_types",
+    Part.EVENT_TIME: "event_times_us",
+    Part.VALUE: "value_types",
+    Part.DOUBLE: "double_values",
+    Part.STRING: "string_values",
+    Part.BYTES: "bytes_values",
+}
+
+
+def path_of(form: Form, part: Part, item: int, place: int) -> str:
+    """Return the path of a part of an item in its request; `place` is its index in the column it stands in."""
+    return f"rows.writes[{item}].{part}" if form is Form.ROWS else f"columns.{_COLUMN_OF[part]}[{place}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one item was not stored: its index in the request, a reason for machines, the field's path, a sentence."""
+
+    index: int
+    reason: str
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteBatch:
+    """The items of one request as columns. Items that are refused or superseded stay in place; `states` tells.
+
+    `entity_keys` and `entity_ids` are parallel (keys are empty where the tenant is numbered). Dictionaries of asset and
+    source types are indexed from 1; 0 is none. `values` holds one object an item, of the type in `value_types`.
+    """
+
+    tenant: Tenant
+    request_id: UUID
+    digest: bytes
+    form: Form
+    entity_keys: Sequence[str]
+    entity_ids: Integers
+    attribute_keys: Sequence[str]
+    asset_types: Sequence[str]
+    source_types: Sequence[str]
+    entity_indexes: Integers
+    attribute_indexes: Integers
+    asset_type_indexes: Integers
+    source_type_indexes: Integers
+    event_times_us: Integers
+    value_types: States
+    values: NDArray[np.object_]
+    states: States
+    refusals: list[Refusal]
+    size_bytes: int
+    traceparent: str = ""
+
+    def stored(self) -> Integers:
+        """Return the indexes of the items that are, or are to be, stored."""
+        return np.flatnonzero(self.states == ItemState.STORED)
+
+    def copied(self) -> WriteBatch:
+        """Return the batch with states and refusals of its own, so that an attempt to store it can be repeated."""
+        return replace(self, states=self.states.copy(), refusals=list(self.refusals))
+
+    def refuse(self, items: Integers, reason: str, part: Part, places: Integers, message: str) -> None:
+        """Mark these items as refused, one refusal each."""
+        self.states[items] = ItemState.REFUSED
+        self.refusals.extend(
+            Refusal(item, reason, path_of(self.form, part, item, place), message)
+            for item, place in zip(items.tolist(), places.tolist(), strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a batch, as it is stored with its request and given again for a repeat.
+
+    `states` is empty when every item was stored. `commit_time` is PostgreSQL's clock, informational."""
+
+    item_count: int
+    states: tuple[int, ...]
+    refusals: tuple[Refusal, ...]
+    commit_time: datetime
+
+    @classmethod
+    def of(cls, batch: WriteBatch, commit_time: datetime) -> Answer:
+        """Return the answer to a batch as it stands at its commit."""
+        every = bool((batch.states == ItemState.STORED).all())
+        refusals = tuple(sorted(batch.refusals, key=lambda refusal: refusal.index))
+        return cls(len(batch.states), () if every else tuple(batch.states.tolist()), refusals, commit_time)
+
+    def count(self, state: ItemState) -> int:
+        """Return the number of items in a state."""
+        if not self.states:
+            return self.item_count if state is ItemState.STORED else 0
+        return self.states.count(state)
+
+    def encode(self) -> bytes:
+        """Return the answer as bytes."""
+        refusals = [[r.index, r.reason, r.field, r.message] for r in self.refusals]
+        committed = (self.commit_time - EPOCH) // timedelta(microseconds=1)
+        states = "".join(map(str, self.states))
+        return json.dumps([self.item_count, states, refusals, committed], separators=(",", ":")).encode()
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Answer:
+        """Return the answer that was encoded."""
+        item_count, states, refusals, committed = json.loads(encoded)
+        return cls(
+            item_count,
+            tuple(map(int, states)),
+            tuple(Refusal(*refusal) for refusal in refusals),
+            EPOCH + timedelta(microseconds=committed),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The answer to a batch that is committed, with a position that a later read can ask for (None: nothing stored)."""
+
+    answer: Answer
+    token: Token | None
+    repeated: bool

@@ -1,0 +1,123 @@
+"""Entities in a transaction of ingest: found, inserted if absent, updated when their metadata change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from atlaskit.batch import ItemState, Part, WriteBatch
+from atlaskit.postgres.history import Numbered
+from atlaskit.postgres.ledger import Ledger
+from atlaskit.postgres.writer import Writer
+
+TABLE = "entities"
+# Tenant and entity.
+Identity: TypeAlias = tuple[int, int]
+
+
+class Wish(NamedTuple):
+    """What a transaction says of an entity: `key` None for a numbered one, `asset_type_id` None to leave it."""
+
+    shard: int
+    key: str | None
+    asset_type_id: int | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An entity as stored."""
+
+    key: str | None
+    asset_type_id: int | None
+    deleted: bool
+
+
+def wishes_of(batches: Iterable[Numbered]) -> dict[Identity, Wish]:
+    """Return what the batches say of each entity, in delivery order; the key said first stands."""
+    wishes: dict[Identity, Wish] = {}
+    for one in batches:
+        for identity, wish in _wishes(one):
+            said = wishes.get(identity)
+            wishes[identity] = wish if said is None else _later(said, wish)
+    return wishes
+
+
+def _later(said: Wish, wish: Wish) -> Wish:
+    asset = said.asset_type_id if wish.asset_type_id is None else wish.asset_type_id
+    return Wish(said.shard, said.key, asset, wish.version)
+
+
+def _wishes(one: Numbered) -> Iterator[tuple[Identity, Wish]]:
+    batch, rows = one.batch, one.batch.stored()
+    entities = batch.entity_indexes[rows]
+    # With an index repeated, the last assignment stands.
+    version = np.zeros(len(batch.entity_ids), np.int64)
+    version[entities] = one.versions[rows]
+    asset = np.zeros(len(batch.entity_ids), np.int64)
+    said = one.asset_type_ids[rows] > 0
+    asset[entities[said]] = one.asset_type_ids[rows][said]
+    for index in np.unique(entities).tolist():
+        identity = batch.tenant.tenant_id, int(batch.entity_ids[index])
+        key = batch.entity_keys[index] or None
+        yield identity, Wish(int(one.shards[index]), key, int(asset[index]) or None, int(version[index]))
+
+
+def changes(wishes: Mapping[Identity, Wish], known: Mapping[Identity, Known]) -> dict[Identity, Wish]:
+    """Return the wishes that are to be written, by key: what is new, revived, or of another type than stored."""
+    return {identity: wish for identity, wish in sorted(wishes.items()) if _changes(wish, known.get(identity))}
+
+
+def _changes(wish: Wish, known: Known | None) -> bool:
+    if known is None:
+        return True
+    retyped = wish.asset_type_id is not None and wish.asset_type_id != known.asset_type_id
+    return known.key == wish.key and (known.deleted or retyped)
+
+
+async def settle(writer: Writer, ledger: Ledger, wishes: Mapping[Identity, Wish]) -> Mapping[Identity, Known]:
+    """Write what changes, and return every entity of the wishes as it is stored then.
+
+    Its key may be another one than wished: the caller must compare. Rows are locked in the order of their keys."""
+    known = await _find(writer, wishes)
+    changed = changes(wishes, known)
+    if not changed:
+        return known
+    tenants, entities = zip(*changed, strict=True)
+    shards, keys, assets, versions = zip(*changed.values(), strict=True)
+    rows = await writer.fetch("upsert_entities", tenants, entities, shards, keys, assets, versions)
+    columns = np.array([(row["shard"], row["row_version"]) for row in rows], np.int64).reshape(-1, 2)
+    ledger.add(TABLE, columns[:, 0], columns[:, 1])
+    # In a statement of its own: it sees what others committed while the upsert waited.
+    return {**known, **await _find(writer, changed)}
+
+
+async def _find(writer: Writer, wishes: Mapping[Identity, Wish]) -> dict[Identity, Known]:
+    tenants, entities = zip(*wishes, strict=True)
+    shards = [wish.shard for wish in wishes.values()]
+    return {
+        (row["tenant_id"], row["entity_id"]): Known(row["entity_key"], row["asset_type_id"], row["deleted"])
+        for row in await writer.fetch("find_entities", tenants, entities, shards)
+    }
+
+
+def refuse_collisions(batch: WriteBatch, known: Mapping[Identity, Known]) -> None:
+    """Refuse the items whose entity key met another key in the same number."""
+    tenant = batch.tenant.tenant_id
+    for index in np.unique(batch.entity_indexes[batch.stored()]).tolist():
+        stored = known[tenant, int(batch.entity_ids[index])].key
+        if stored == (batch.entity_keys[index] or None):
+            continue
+        items = np.flatnonzero((batch.entity_indexes == index) & (batch.states != ItemState.REFUSED))
+        message = "this key and a stored one give the same number; register the entity under another key"
+        batch.refuse(items, "ENTITY_KEY_COLLISION", Part.ENTITY_KEY, np.full(len(items), index), message)
+
+
+def stored_asset_types(one: Numbered, known: Mapping[Identity, Known]) -> Sequence[int]:
+    """Return the stored asset type id of each entity of a batch's dictionary, 0 where none is."""
+    tenant = one.batch.tenant.tenant_id
+    found = (known.get((tenant, entity)) for entity in one.batch.entity_ids.tolist())
+    return [0 if entity is None else entity.asset_type_id or 0 for entity in found]

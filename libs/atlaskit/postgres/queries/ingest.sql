@@ -1,0 +1,66 @@
+-- Statements of the writer. Arrays are parallel, one element a row, sorted by key.
+
+-- name: server_identity
+-- Timeline: the control file shows the old one for a while after a promotion, the name of the WAL file does not.
+SELECT (SELECT system_identifier FROM pg_control_system()) AS system_identifier, pg_is_in_recovery() AS in_recovery,
+    CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline,
+    current_setting('synchronous_commit') AS synchronous_commit;
+
+-- name: epoch_of
+SELECT epoch FROM epochs WHERE system_identifier = $1 AND timeline = $2;
+
+-- name: register_writer
+-- Numbers are never given twice, so a connection that is lost takes its number with it.
+INSERT INTO ingest_writers (writer) SELECT ($1::bigint << 48) | nextval('ingest_writer') RETURNING writer;
+
+-- name: reserve_transaction
+SELECT nextval('ingest_transaction');
+
+-- name: bound_statements
+-- Its time is that of the whole transaction, and the created_at of its rows.
+SELECT set_config('statement_timeout', $1, true), now() AS began;
+
+-- name: close_transaction
+-- The ledger row and the writer's place in the vector. Nothing may cancel the COMMIT that follows: a cancelled wait for a
+-- synchronous standby would acknowledge what only this server has, so the limit on statements ends here.
+WITH ledger AS (
+    INSERT INTO ingest_batches (writer, sequence, transaction_number, row_version, entries, traceparents)
+    VALUES ($1, $2, $3, $4, $5::text::jsonb, $6::text::jsonb)
+), writer AS (
+    UPDATE ingest_writers SET last_sequence = $2 WHERE writer = $1 AND last_sequence = $2 - 1 RETURNING 1
+)
+SELECT (SELECT count(*) FROM writer) AS advanced, set_config('statement_timeout', '0', true);
+
+-- name: close_without_ledger
+-- For a transaction that changes no captured table.
+SELECT 1 AS advanced, set_config('statement_timeout', '0', true);
+
+-- name: flushed
+-- Read after the COMMIT, so its record lies at or below.
+SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint;
+
+-- name: find_requests
+SELECT r.tenant_id, r.request_id, r.digest, r.result
+FROM unnest($1::integer[], $2::uuid[]) AS asked (tenant_id, request_id) JOIN ingest_requests AS r USING (tenant_id, request_id);
+
+-- name: insert_requests
+-- Returns fewer rows than it was given when another transaction stored one of the requests first.
+INSERT INTO ingest_requests (tenant_id, request_id, digest, result)
+SELECT * FROM unnest($1::integer[], $2::uuid[], $3::bytea[], $4::bytea[])
+ON CONFLICT (tenant_id, request_id) DO NOTHING RETURNING 1;
+
+-- name: find_entities
+SELECT e.tenant_id, e.entity_id, e.entity_key, e.asset_type_id, e.deleted
+FROM unnest($1::integer[], $2::bigint[], $3::smallint[]) AS wanted (tenant_id, entity_id, shard)
+JOIN entities AS e USING (tenant_id, entity_id, shard);
+
+-- name: upsert_entities
+-- A write older than the stored one changes nothing, and returns nothing: the ledger counts what RETURNING gives. Nor does
+-- one whose key is another: two keys met in one number, and the caller is told.
+INSERT INTO entities AS stored (tenant_id, entity_id, shard, entity_key, asset_type_id, row_version)
+SELECT * FROM unnest($1::integer[], $2::bigint[], $3::smallint[], $4::text[], $5::integer[], $6::bigint[])
+ON CONFLICT (tenant_id, entity_id, shard) DO UPDATE SET
+    asset_type_id = coalesce(excluded.asset_type_id, stored.asset_type_id),
+    updated_at = now(), deleted = false, row_version = excluded.row_version
+WHERE stored.row_version < excluded.row_version AND stored.entity_key IS NOT DISTINCT FROM excluded.entity_key
+RETURNING shard, row_version;

@@ -1,0 +1,198 @@
+"""The way of checked batches into PostgreSQL: many requests in one transaction, each with its stored answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import NamedTuple, TypeAlias
+from uuid import UUID
+
+import numpy as np
+
+from atlaskit.batch import Answer, ItemState, Part, WriteBatch, Written
+from atlaskit.errors import AtlasError, RequestIdReused
+from atlaskit.model import MAX_ROWS_PER_TRANSACTION, RowVersion, shard_of
+from atlaskit.position import Token
+from atlaskit.postgres import entities, history
+from atlaskit.postgres.dictionaries import Dictionaries, Dictionary, Name, names_of
+from atlaskit.postgres.errors import Conflict
+from atlaskit.postgres.history import Numbered
+from atlaskit.postgres.ledger import Ledger
+from atlaskit.postgres.writer import Writer, open_writer
+
+ATTEMPTS = 4
+# Tenant and request.
+RequestKey: TypeAlias = tuple[int, UUID]
+Outcome: TypeAlias = Written | AtlasError
+
+
+class RequestTaken(Conflict):
+    """Another transaction stored one of the requests first; the next attempt finds its answer."""
+
+
+class Stored(NamedTuple):
+    """A request that is committed."""
+
+    digest: bytes
+    answer: Answer
+
+
+class StoreWriter:
+    """Commits groups of batches on one connection, one group at a time."""
+
+    def __init__(self, writer: Writer, dictionaries: Dictionaries) -> None:
+        self._writer = writer
+        self._dictionaries = dictionaries
+
+    @property
+    def usable(self) -> bool:
+        """Return False once this writer must be replaced."""
+        return self._writer.usable
+
+    async def reserve(self) -> int:
+        """Return the number of the next transaction, once all that goes into it has arrived."""
+        return await self._writer.reserve()
+
+    async def commit(self, number: int, batches: Sequence[WriteBatch], limit: timedelta) -> Sequence[Outcome]:
+        """Commit the batches in transaction `number`, and return what became of each, in order.
+
+        All new ones are committed, or none and this raises. A request that was committed before gets its first answer,
+        or RequestIdReused. Deadlocks and lost races are repeated up to `ATTEMPTS` times."""
+        assert sum(len(batch.states) for batch in batches) <= MAX_ROWS_PER_TRANSACTION
+        for attempt in range(ATTEMPTS):
+            try:
+                return await self._attempt(number, batches, limit)
+            except Conflict:
+                if attempt == ATTEMPTS - 1 or not self.usable:
+                    raise
+        raise AssertionError
+
+    async def _attempt(self, number: int, batches: Sequence[WriteBatch], limit: timedelta) -> Sequence[Outcome]:
+        stored = await self._find(batches)
+        known = set(stored)
+        fresh: dict[RequestKey, WriteBatch] = {}
+        for batch in batches:
+            # The first delivery of a request counts.
+            if _key(batch) not in known:
+                fresh.setdefault(_key(batch), batch.copied())
+        if fresh:
+            stored |= await self._store(number, list(fresh.values()), limit)
+        token = await self._writer.flushed()
+        outcomes: list[Outcome] = []
+        for batch in batches:
+            outcomes.append(_outcome(batch, stored[_key(batch)], token, repeated=_key(batch) in known))
+            known.add(_key(batch))
+        return outcomes
+
+    async def _find(self, batches: Sequence[WriteBatch]) -> dict[RequestKey, Stored]:
+        tenants, requests = zip(*(_key(batch) for batch in batches), strict=True)
+        rows = await self._writer.fetch("find_requests", tenants, requests)
+        return {
+            (row["tenant_id"], UUID(bytes=row["request_id"].bytes)): Stored(row["digest"], Answer.decode(row["result"]))
+            for row in rows
+        }
+
+    async def _store(self, number: int, batches: list[WriteBatch], limit: timedelta) -> dict[RequestKey, Stored]:
+        ids = await self._dictionaries.resolve(self._writer, names_of(batches), limit)
+        for batch in batches:
+            refuse_over_quota(batch, ids)
+        numbered = numbered_of(self._writer.epoch, number, batches, ids)
+
+        async def work(ledger: Ledger, began: datetime) -> dict[RequestKey, Stored]:
+            await self._write_rows(ledger, numbered)
+            answers = {_key(batch): Stored(batch.digest, Answer.of(batch, began)) for batch in batches}
+            await self._write_answers(answers)
+            return answers
+
+        traceparents = [batch.traceparent for batch in batches if batch.traceparent]
+        return await self._writer.transact(number, work, limit, traceparents)
+
+    async def _write_rows(self, ledger: Ledger, numbered: Sequence[Numbered]) -> None:
+        wishes = entities.wishes_of(numbered)
+        if not wishes:
+            return
+        known = await entities.settle(self._writer, ledger, wishes)
+        for one in numbered:
+            entities.refuse_collisions(one.batch, known)
+        rows = history.rows_of([_with_stored_asset_types(one, known) for one in numbered])
+        if len(rows.values):
+            columns, records = history.copy_records(rows)
+            await self._writer.copy(history.TABLE, columns, records)
+            ledger.add(history.TABLE, rows.shards, rows.versions)
+
+    async def _write_answers(self, answers: Mapping[RequestKey, Stored]) -> None:
+        # In key order, like every lock.
+        keys = sorted(answers)
+        tenants, requests = zip(*keys, strict=True)
+        digests = [answers[key].digest for key in keys]
+        encoded = [answers[key].answer.encode() for key in keys]
+        if len(await self._writer.fetch("insert_requests", tenants, requests, digests, encoded)) < len(keys):
+            raise RequestTaken("another transaction stored one of these requests first")
+
+
+def refuse_over_quota(batch: WriteBatch, ids: Mapping[Name, int]) -> None:
+    """Refuse the items whose attribute key has no id, since the tenant's quota is used up."""
+    tenant = batch.tenant
+    for index in np.unique(batch.attribute_indexes[batch.stored()]).tolist():
+        key = batch.attribute_keys[index]
+        if Name(Dictionary.ATTRIBUTE_KEYS, tenant.tenant_id, key) in ids:
+            continue
+        items = np.flatnonzero((batch.attribute_indexes == index) & (batch.states != ItemState.REFUSED))
+        message = f"the key {key!r} would be one more than the tenant's quota of attribute keys"
+        batch.refuse(items, "KEY_QUOTA_EXCEEDED", Part.ATTRIBUTE_KEY, np.full(len(items), index), message)
+
+
+def numbered_of(epoch: int, number: int, batches: Sequence[WriteBatch], ids: Mapping[Name, int]) -> list[Numbered]:
+    """Return the batches with their ids, and their items numbered through in delivery order."""
+    numbered, first = [], RowVersion(epoch, number, 0).packed()
+    for batch in batches:
+        tenant = batch.tenant
+        owner = tenant.tenant_id
+        attributes = [ids.get(Name(Dictionary.ATTRIBUTE_KEYS, owner, key), 0) for key in batch.attribute_keys]
+        assets = [0, *(ids.get(Name(Dictionary.ASSET_TYPES, owner, text), 0) for text in batch.asset_types)]
+        sources = [0, *(ids.get(Name(Dictionary.SOURCE_TYPES, 0, text), 0) for text in batch.source_types)]
+        shards = [shard_of(owner, tenant.spread, entity) for entity in batch.entity_ids.tolist()]
+        numbered.append(
+            Numbered(
+                batch=batch,
+                attribute_ids=np.array(attributes, np.int64),
+                asset_type_ids=np.array(assets, np.int64)[batch.asset_type_indexes],
+                source_type_ids=np.array(sources, np.int64),
+                shards=np.array(shards, np.int64),
+                versions=first + np.arange(len(batch.states), dtype=np.int64),
+            )
+        )
+        first += len(batch.states)
+    return numbered
+
+
+def _with_stored_asset_types(one: Numbered, known: Mapping[entities.Identity, entities.Known]) -> Numbered:
+    stored = np.array(entities.stored_asset_types(one, known), np.int64)[one.batch.entity_indexes]
+    return replace(one, asset_type_ids=np.where(one.asset_type_ids > 0, one.asset_type_ids, stored))
+
+
+def _key(batch: WriteBatch) -> RequestKey:
+    return batch.tenant.tenant_id, batch.request_id
+
+
+def _outcome(batch: WriteBatch, stored: Stored, token: Token, *, repeated: bool) -> Outcome:
+    if stored.digest != batch.digest:
+        return RequestIdReused(f"request_id {batch.request_id} was used before with other content; use a new one")
+    return Written(stored.answer, token if stored.answer.count(ItemState.STORED) else None, repeated)
+
+
+class PostgresStore:
+    """Opens writers on one primary that share what they know of its dictionaries."""
+
+    def __init__(self, dsn: str, *, quorum: bool = False, names: int = 200_000) -> None:
+        self._dsn = dsn
+        self._quorum = quorum
+        self._dictionaries = Dictionaries(names)
+
+    @asynccontextmanager
+    async def writer(self) -> AsyncIterator[StoreWriter]:
+        """Yield a writer on a connection of its own. Raises what `open_writer` raises."""
+        async with open_writer(self._dsn, quorum=self._quorum) as writer:
+            yield StoreWriter(writer, self._dictionaries)

@@ -1,0 +1,193 @@
+"""A writer: one connection of ingest, whose transactions are numbered without a gap in the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+
+from atlaskit.errors import AtlasError, DeadlinePassed, EpochNotRegistered, OutcomeUnknown
+from atlaskit.model import RowVersion
+from atlaskit.position import Lsn, Token
+from atlaskit.postgres.errors import WrongServer, translated
+from atlaskit.postgres.ledger import Ledger
+from atlaskit.postgres.pool import CONNECT_LIMIT, Row
+from atlaskit.sql import load
+
+SQL = load(Path(__file__).parent / "queries")
+COMMIT_LIMIT = timedelta(seconds=10)  # a COMMIT that takes longer has an unknown outcome
+MAX_TRACEPARENTS = 64
+
+T = TypeVar("T")
+Work = Callable[[Ledger, datetime], Awaitable[T]]
+
+
+class Writer:
+    """One connection that commits transactions in series. Not for two tasks at once.
+
+    Once the outcome of a COMMIT is unknown, or the connection broke, `usable` is False for ever: its number is retired.
+    """
+
+    def __init__(self, connection: asyncpg.Connection[Row], epoch: int, number: int) -> None:
+        self._connection = connection
+        self._sequence = 0
+        self._retired = False
+        self._unsure = False
+        self.epoch = epoch
+        self.number = number
+        connection.add_log_listener(self._hear)
+
+    @property
+    def usable(self) -> bool:
+        """Return False once this writer must not be used again."""
+        return not self._retired and not self._connection.is_closed()
+
+    async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
+        """Return the rows of a named statement."""
+        with translated(statement):
+            return await self._connection.fetch(SQL[statement], *values)
+
+    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Append the rows to a table by COPY."""
+        with translated(f"COPY {table}"):
+            await self._connection.copy_records_to_table(table, columns=columns, records=rows)
+
+    async def reserve(self) -> int:
+        """Return the next transaction number. Call it once everything in the transaction has arrived, never ahead."""
+        return int((await self.fetch("reserve_transaction"))[0][0])
+
+    async def flushed(self) -> Token:
+        """Return a token at or above every commit that this connection has seen."""
+        return Token(self.epoch, Lsn((await self.fetch("flushed"))[0][0]))
+
+    async def transact(self, transaction: int, work: Work[T], limit: timedelta, traceparents: Sequence[str] = ()) -> T:
+        """Run `work` in one transaction with its ledger row, commit it, and return what `work` returned.
+
+        `work` gets the ledger to enter its rows in and the transaction's time. Up to the COMMIT a failure or a
+        cancellation rolls everything back; `limit` bounds that part. Raises OutcomeUnknown when the COMMIT itself
+        was not answered: then the writer is retired.
+        """
+        try:
+            async with asyncio.timeout(limit.total_seconds()):
+                result, sequence = await self._before_commit(transaction, work, limit, traceparents)
+        except BaseException as error:
+            await self._roll_back()
+            if isinstance(error, TimeoutError):
+                raise DeadlinePassed(
+                    "the transaction took longer than its calls can wait; it was rolled back"
+                ) from None
+            raise
+        await self._commit()
+        self._sequence = sequence
+        return result
+
+    async def _before_commit(
+        self, transaction: int, work: Work[T], limit: timedelta, traceparents: Sequence[str]
+    ) -> tuple[T, int]:
+        ledger = Ledger()
+        with translated("beginning a transaction"):
+            await self._connection.execute("BEGIN")
+        began = (await self.fetch("bound_statements", str(max(int(limit.total_seconds() * 1000), 1))))[0]["began"]
+        result = await work(ledger, began)
+        if not ledger:
+            await self.fetch("close_without_ledger")
+            return result, self._sequence
+        version = RowVersion(self.epoch, transaction, 0).packed()
+        carried = json.dumps(list(traceparents[:MAX_TRACEPARENTS]))
+        sequence = self._sequence + 1
+        closed = await self.fetch(
+            "close_transaction", self.number, sequence, transaction, version, ledger.entries(), carried
+        )
+        if closed[0]["advanced"] != 1:
+            self._retired = True
+            raise WrongServer(f"writer {self.number} is not at sequence {self._sequence} in ingest_writers")
+        return result, sequence
+
+    async def _commit(self) -> None:
+        # Never a cancel request: it would end the wait for a synchronous standby and leave the commit on this server.
+        self._unsure = False
+        guard = asyncio.get_running_loop().call_later(COMMIT_LIMIT.total_seconds(), self._connection.terminate)
+        try:
+            await self._connection.execute("COMMIT")
+        except BaseException as error:
+            self.retire()
+            if isinstance(error, Exception):
+                raise _unknown(str(error)) from error
+            raise
+        finally:
+            guard.cancel()
+        if self._unsure:
+            self.retire()
+            raise _unknown("the wait for synchronous standbys was cancelled")
+
+    async def _roll_back(self) -> None:
+        if self._connection.is_closed():
+            return
+        try:
+            with translated("rolling back"):
+                await self._connection.execute("ROLLBACK", timeout=CONNECT_LIMIT.total_seconds())
+        except BaseException:
+            self.retire()
+            raise
+
+    def retire(self) -> None:
+        """Drop the connection; its number is never used again."""
+        self._retired = True
+        self._connection.terminate()
+
+    def _hear(self, _connection: object, message: Any) -> None:
+        self._unsure = self._unsure or "canceling wait for synchronous replication" in str(message)
+
+
+def _unknown(cause: str) -> OutcomeUnknown:
+    return OutcomeUnknown(f"the commit was not confirmed ({cause}); repeat the call with the same request_id")
+
+
+@asynccontextmanager
+async def open_writer(
+    dsn: str, *, quorum: bool = False, application_name: str = "atlas-ingest"
+) -> AsyncIterator[Writer]:
+    """Yield a writer registered in the ledger, on a connection of its own.
+
+    Raises EpochNotRegistered while the server's epoch is unknown, WrongServer on a standby or one that acknowledges
+    before a commit is durable (`quorum`: before the standbys have it), Unavailable when it does not answer.
+    """
+    with translated("connecting a writer"):
+        connection = await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_LIMIT.total_seconds(),
+            server_settings={"application_name": application_name, "timezone": "UTC", "jit": "off"},
+        )
+    try:
+        with translated("registering a writer"):
+            epoch = await _epoch(connection, quorum)
+            number = await connection.fetchval(SQL["register_writer"], epoch)
+        yield Writer(connection, epoch, number)
+    finally:
+        with suppress(AtlasError), translated("closing a writer"):
+            await connection.close(timeout=CONNECT_LIMIT.total_seconds())
+
+
+async def _epoch(connection: asyncpg.Connection[Row], quorum: bool) -> int:
+    identity = await connection.fetchrow(SQL["server_identity"])
+    assert identity is not None
+    if identity["in_recovery"]:
+        raise WrongServer("the server is a standby; ATLAS_POSTGRES_DSN must name the primary")
+    durable = ("on", "remote_apply") if quorum else ("on", "remote_apply", "remote_write", "local")
+    if identity["synchronous_commit"] not in durable:
+        raise WrongServer(
+            f"synchronous_commit is {identity['synchronous_commit']}; it must be one of {', '.join(durable)}"
+        )
+    timeline = int(identity["timeline"], 16)
+    epoch = await connection.fetchval(SQL["epoch_of"], identity["system_identifier"], timeline)
+    if epoch is None:
+        raise EpochNotRegistered(
+            f"cluster {identity['system_identifier']} on timeline {timeline} has no epoch yet; start the lag monitor"
+        )
+    return int(epoch)

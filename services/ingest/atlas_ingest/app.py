@@ -1,0 +1,46 @@
+"""Opens what `ingest` is made of, in order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from atlaskit.postgres.pool import open_pool
+from atlaskit.postgres.store import PostgresStore
+from atlaskit.postgres.tenants import Tenants
+from atlaskit.rpc.server import serving
+from atlaskit.telemetry.tracing import open_tracing
+
+from atlas_ingest.batcher import Limits, group_commit
+from atlas_ingest.handlers import services_of
+from atlas_ingest.servicer import IngestServicer
+from atlas_ingest.settings import PrimaryMode, Settings
+from atlas_ingest.tenants import TenantServicer
+
+SERVICE = "ingest"
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[int]:
+    """Yield the port that `ingest` is served on.
+
+    It starts without its store too, and answers UNAVAILABLE until that is there.
+    On exit calls are drained first, then the queue is committed, then connections close."""
+    limits = Limits(settings.queue_rows, settings.queue_bytes, settings.group_rows, settings.transaction_limit)
+    quorum = settings.primary_mode is PrimaryMode.QUORUM
+    store = PostgresStore(settings.postgres_dsn, quorum=quorum, names=settings.names)
+    async with (
+        open_tracing(SERVICE, settings) as tracer,
+        open_pool(settings.postgres_dsn, max_size=settings.lookups, application_name="atlas-ingest-lookup") as pool,
+        group_commit(store.writer, settings.writers, limits, tracer) as commit,
+    ):
+        tenants = Tenants(pool)
+        services = services_of(IngestServicer(tenants, commit), TenantServicer(tenants))
+        async with serving(
+            services,
+            settings.address,
+            drain=settings.drain,
+            probe_period=settings.probe_period,
+            tracer=tracer,
+        ) as port:
+            yield port

@@ -1,0 +1,288 @@
+"""Every reason to refuse a batch or an item. Items are refused one by one; good ones of the same batch are stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+import numpy as np
+from atlaskit.batch import EPOCH, Form, Integers, ItemState, Part, WriteBatch
+from atlaskit.errors import InvalidRequest, NotBuilt
+from atlaskit.model import MAX_ENTITY_ID, EntityIdentity, Tenant, ValueType, entity_id_of
+
+from atlas_ingest.draft import Draft, Flaw
+from atlas_ingest.wire import was_not_utf8
+
+MAX_ITEMS = 50_000
+MAX_ENCODED_BYTES = 8 * 1024 * 1024
+MAX_DECODED_BYTES = 64 * 1024 * 1024
+MAX_KEY_BYTES = 512
+MAX_ASSET_TYPE_BYTES = 128
+MAX_SOURCE_TYPE_BYTES = 64
+MAX_VALUE_BYTES = 65_536
+AHEAD = timedelta(days=1)
+ITEM_BYTES = 32  # what an item takes beside its texts and octets
+COMMITTED = 1
+_UUID = re.compile(r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
+
+
+class Request(NamedTuple):
+    """What a request says beside its items. `digest` is that of the items and the tenant."""
+
+    tenant: Tenant
+    request_id: UUID
+    digest: bytes
+    encoded_bytes: int
+    traceparent: str
+
+
+def check_tenant_id(tenant_id: int) -> None:
+    """Raise InvalidRequest for an id that no tenant can have."""
+    if tenant_id < 1:
+        raise InvalidRequest("tenant_id", "must be 1 to 2147483647", "TENANT_ID_OUT_OF_RANGE")
+
+
+def check_request_id(text: str) -> UUID:
+    """Return the request's id. Raises InvalidRequest if it is not a UUID in its 36-character form."""
+    if was_not_utf8(text):
+        raise InvalidRequest("request_id", "is not UTF-8", "TEXT_NOT_UTF8")
+    if _UUID.match(text):
+        return UUID(text)
+    raise InvalidRequest("request_id", "must be a UUID in its 36-character text form", "REQUEST_ID_MALFORMED")
+
+
+def check_ack_level(level: int, known: Sequence[int]) -> None:
+    """Raise InvalidRequest for a number without a meaning, NotBuilt for a level that is not reached yet."""
+    if level not in known:
+        raise InvalidRequest("ack_level", f"{level} has no meaning; use one of {list(known)}", "ACK_LEVEL_UNKNOWN")
+    if level > COMMITTED:
+        raise NotBuilt(
+            "ack_level: waiting for a replica or for ClickHouse is not built yet; "
+            "ask for COMMITTED and pass write_token to the read as at_least_token"
+        )
+
+
+def check_count(field: str, count: int, encoded_bytes: int) -> None:
+    """Raise InvalidRequest for a batch without items, or with too many, or too large as encoded."""
+    if count == 0:
+        raise InvalidRequest(field, "has no items; send 1 to 50000", "BATCH_EMPTY")
+    if count > MAX_ITEMS:
+        raise InvalidRequest(field, f"has {count} items; send at most {MAX_ITEMS}", "BATCH_TOO_LARGE")
+    if encoded_bytes > MAX_ENCODED_BYTES:
+        message = f"takes {encoded_bytes} bytes encoded; send at most {MAX_ENCODED_BYTES}"
+        raise InvalidRequest(field, message, "BATCH_TOO_LARGE")
+
+
+def checked(draft: Draft, request: Request, now: datetime) -> WriteBatch:
+    """Return the batch with every wrong item refused and every repeated identity superseded by its last item.
+
+    Raises InvalidRequest for columns that do not fit each other, and for a batch of more than 64 MiB decoded."""
+    if draft.form is Form.COLUMNS:
+        _check_columns(draft)
+    size = _decoded_bytes(draft)
+    if size > MAX_DECODED_BYTES:
+        message = f"takes {size} bytes decoded; send at most {MAX_DECODED_BYTES}"
+        raise InvalidRequest(draft.form.value, message, "BATCH_TOO_LARGE")
+    batch = _batch(draft, request, size)
+    for item, (part, flaw) in draft.flaws.items():
+        batch.refuse(np.array([item]), flaw.reason, part, np.array([item]), flaw.message)
+    _refuse_texts(batch, draft)
+    _refuse_values(batch, draft)
+    _refuse_times(batch, now)
+    supersede(batch)
+    return batch
+
+
+def _batch(draft: Draft, request: Request, size: int) -> WriteBatch:
+    keyed = request.tenant.identity is EntityIdentity.KEYED
+    hash_key = request.tenant.entity_hash_key
+    ids = [entity_id_of(hash_key, str(key)) for key in draft.entities] if keyed else draft.entities
+    return WriteBatch(
+        tenant=request.tenant,
+        request_id=request.request_id,
+        digest=request.digest,
+        form=draft.form,
+        entity_keys=[str(key) for key in draft.entities] if keyed else [""] * len(draft.entities),
+        entity_ids=np.array(ids, np.int64),
+        attribute_keys=draft.attribute_keys,
+        asset_types=draft.asset_types,
+        source_types=draft.source_types,
+        entity_indexes=draft.entity_indexes,
+        attribute_indexes=draft.attribute_indexes,
+        asset_type_indexes=draft.asset_type_indexes,
+        source_type_indexes=draft.source_type_indexes,
+        event_times_us=draft.event_times_us,
+        value_types=draft.value_types.astype(np.int8),
+        values=draft.objects(),
+        states=np.full(len(draft.value_types), ItemState.STORED, np.int8),
+        refusals=[],
+        size_bytes=size,
+        traceparent=request.traceparent,
+    )
+
+
+def _check_columns(draft: Draft) -> None:
+    count = len(draft.value_types)
+    for name, column in (
+        ("entity_indexes", draft.entity_indexes),
+        ("attribute_indexes", draft.attribute_indexes),
+        ("event_times_us", draft.event_times_us),
+        ("source_type_indexes", draft.source_type_indexes),
+    ):
+        if len(column) != count:
+            _mismatch(name, len(column), f"value_types has {count}")
+    if draft.asset_types and len(draft.asset_types) != len(draft.entities):
+        _mismatch("asset_types", len(draft.asset_types), f"the dictionary of entities has {len(draft.entities)}")
+    for kind, values in draft.values.items():
+        expected = len(draft.places_of(kind))
+        if len(values) != expected:
+            _mismatch(f"{kind.name.lower()}_values", len(values), f"value_types says {expected}")
+    _check_range("entity_indexes", draft.entity_indexes, len(draft.entities) - 1)
+    _check_range("attribute_indexes", draft.attribute_indexes, len(draft.attribute_keys) - 1)
+    _check_range("source_type_indexes", draft.source_type_indexes, len(draft.source_types))
+    _check_distinct(
+        "entity_keys" if draft.entities and isinstance(draft.entities[0], str) else "entity_ids", draft.entities
+    )
+    _check_distinct("attribute_keys", draft.attribute_keys)
+
+
+def _mismatch(column: str, length: int, against: str) -> None:
+    raise InvalidRequest(f"columns.{column}", f"has {length} elements, but {against}", "COLUMN_LENGTH_MISMATCH")
+
+
+def _check_range(column: str, indexes: Integers, greatest: int) -> None:
+    outside = np.flatnonzero((indexes < 0) | (indexes > greatest))
+    if len(outside):
+        item = int(outside[0])
+        message = f"is {indexes[item]}; an index here is 0 to {greatest}"
+        raise InvalidRequest(f"columns.{column}[{item}]", message, "INDEX_OUT_OF_RANGE")
+
+
+def _check_distinct(column: str, dictionary: Sequence[str] | Sequence[int]) -> None:
+    if len(set(dictionary)) == len(dictionary):
+        return
+    seen: set[object] = set()
+    for place, entry in enumerate(dictionary):
+        if entry in seen:
+            message = "stands in the dictionary twice; name each entry once and point to it"
+            raise InvalidRequest(f"columns.{column}[{place}]", message, "DICTIONARY_NOT_DISTINCT")
+        seen.add(entry)
+
+
+def _decoded_bytes(draft: Draft) -> int:
+    entities = _lengths(draft.entities)[draft.entity_indexes].sum()
+    attributes = _lengths(draft.attribute_keys)[draft.attribute_indexes].sum()
+    octets = sum(
+        len(value)
+        for kind in (ValueType.STRING, ValueType.BYTES)
+        for value in draft.values[kind]
+        if isinstance(value, (str, bytes))
+    )
+    return int(entities + attributes) + octets + ITEM_BYTES * len(draft.value_types)
+
+
+def _lengths(texts: Sequence[str] | Sequence[int]) -> Integers:
+    return np.array([len(text) if isinstance(text, str) else 8 for text in texts], np.int64)
+
+
+def text_flaw(text: str, least: int, most: int) -> Flaw | None:
+    """Return what is wrong with a text that must be `least` to `most` bytes of UTF-8 without NUL, or None."""
+    if "\0" in text:
+        if was_not_utf8(text):
+            return Flaw("TEXT_NOT_UTF8", "is not UTF-8; send other octets as bytes_value")
+        return Flaw("TEXT_HAS_NUL", "contains the character NUL, which PostgreSQL cannot store in a text")
+    # Four bytes a character at most: most texts need no encoding to be known as short enough.
+    if len(text) < least or (len(text) * 4 > most and len(text.encode()) > most):
+        return Flaw("TEXT_LENGTH", f"must be {least} to {most} bytes long")
+    return None
+
+
+def _refuse(batch: WriteBatch, items: Integers, part: Part, places: Integers, flaw: Flaw) -> None:
+    # What is refused for one reason is not refused for another: the first counts.
+    fresh = batch.states[items] == ItemState.STORED
+    batch.refuse(items[fresh], flaw.reason, part, places[fresh], flaw.message)
+
+
+def _by_flaw(found: Iterable[tuple[int, Flaw | None]]) -> Iterator[tuple[Flaw, Integers]]:
+    # However many places are wrong, the flaws are few; items are then looked up once a flaw, not once a place.
+    places: dict[Flaw, list[int]] = {}
+    for place, flaw in found:
+        if flaw is not None:
+            places.setdefault(flaw, []).append(place)
+    for flaw, wrong in places.items():
+        yield flaw, np.array(wrong, np.int64)
+
+
+def _refuse_entries(
+    batch: WriteBatch, part: Part, indexes: Integers, found: Iterable[tuple[int, Flaw | None]], first: int = 0
+) -> None:
+    for flaw, places in _by_flaw(found):
+        items = np.flatnonzero(np.isin(indexes, places + first))
+        _refuse(batch, items, part, indexes[items] - first, flaw)
+
+
+def _refuse_texts(batch: WriteBatch, draft: Draft) -> None:
+    keyed = batch.tenant.identity is EntityIdentity.KEYED
+    found = enumerate(_entity_flaw(entity) for entity in draft.entities)
+    _refuse_entries(batch, Part.ENTITY_KEY if keyed else Part.ENTITY_ID, draft.entity_indexes, found)
+    for part, texts, indexes, first, most in (
+        (Part.ATTRIBUTE_KEY, draft.attribute_keys, draft.attribute_indexes, 0, MAX_KEY_BYTES),
+        (Part.SOURCE_TYPE, draft.source_types, draft.source_type_indexes, 1, MAX_SOURCE_TYPE_BYTES),
+        (Part.ASSET_TYPE, draft.asset_types, draft.asset_type_indexes, 1, MAX_ASSET_TYPE_BYTES),
+    ):
+        _refuse_entries(batch, part, indexes, enumerate(text_flaw(text, 1, most) for text in texts), first)
+
+
+def _entity_flaw(entity: str | int) -> Flaw | None:
+    return text_flaw(entity, 1, MAX_KEY_BYTES) if isinstance(entity, str) else _number_flaw(entity)
+
+
+def _number_flaw(number: int) -> Flaw | None:
+    if 0 <= number <= MAX_ENTITY_ID:
+        return None
+    return Flaw("ENTITY_ID_OUT_OF_RANGE", f"must be 0 to {MAX_ENTITY_ID}")
+
+
+def _refuse_values(batch: WriteBatch, draft: Draft) -> None:
+    known = np.isin(draft.value_types, list(ValueType))
+    unknown = np.flatnonzero(~known)
+    flaw = Flaw("VALUE_TYPE_UNKNOWN", f"must be one of {', '.join(kind.name for kind in ValueType)}")
+    _refuse(batch, unknown, Part.VALUE, unknown, flaw)
+    doubles = np.array(draft.values[ValueType.DOUBLE], np.float64)
+    places = np.flatnonzero(~np.isfinite(doubles))
+    flaw = Flaw("VALUE_NOT_FINITE", "is NaN or an infinity, which no comparison or sum survives; leave the item out")
+    _refuse(batch, draft.places_of(ValueType.DOUBLE)[places], Part.DOUBLE, places, flaw)
+    for kind, part in ((ValueType.STRING, Part.STRING), (ValueType.BYTES, Part.BYTES)):
+        items = draft.places_of(kind)
+        for wrong, places in _by_flaw(enumerate(_value_flaw(value) for value in draft.values[kind])):
+            _refuse(batch, items[places], part, places, wrong)
+
+
+def _value_flaw(value: object) -> Flaw | None:
+    if isinstance(value, str):
+        return text_flaw(value, 0, MAX_VALUE_BYTES)
+    assert isinstance(value, bytes)
+    return Flaw("VALUE_TOO_LONG", f"must be at most {MAX_VALUE_BYTES} bytes") if len(value) > MAX_VALUE_BYTES else None
+
+
+def _refuse_times(batch: WriteBatch, now: datetime) -> None:
+    latest = (now + AHEAD - EPOCH) // timedelta(microseconds=1)
+    outside = np.flatnonzero((batch.event_times_us < 0) | (batch.event_times_us > latest))
+    _refuse(batch, outside, Part.EVENT_TIME, outside, Flaw("EVENT_TIME_OUT_OF_RANGE", "must be 1970 to one day ahead"))
+
+
+def supersede(batch: WriteBatch) -> None:
+    """Mark every item that a later one of the same entity, attribute and event time stands in for."""
+    rows = batch.stored()
+    entities, attributes = batch.entity_indexes[rows], batch.attribute_indexes[rows]
+    times = batch.event_times_us[rows]
+    # Stable: among items of one identity the order of delivery stays, and all but the last give way.
+    order = np.lexsort((times, attributes, entities))
+    same = np.ones(max(len(order) - 1, 0), np.bool_)
+    for column in (entities, attributes, times):
+        ordered = column[order]
+        same &= ordered[1:] == ordered[:-1]
+    batch.states[rows[order[:-1][same]]] = ItemState.SUPERSEDED
