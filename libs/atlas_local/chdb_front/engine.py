@@ -6,6 +6,8 @@ import fcntl
 import importlib
 import itertools
 import os
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -19,8 +21,6 @@ from atlas_local.chdb_front.request import Refused, Request, identifier, quoted,
 from atlas_local.chdb_front.sessions import Sessions
 from atlas_local.chdb_front.statement import InlineInsert, Statement, read_statement
 
-# Rows are handed over in pieces of this size: the engine copies each one.
-_PIECE_BYTES = 4 << 20
 _NOT_STREAMED: Final = "Streaming query is not supported"
 
 
@@ -48,6 +48,7 @@ class _Run:
 
     connection: Any
     request: Request
+    incoming: Path
     started_ns: int
 
     def answer(self, body: bytes, form: str, result: Any, *, result_rows: int | None = None) -> Answer:
@@ -67,9 +68,12 @@ class _Run:
 class Engine:
     """Runs requests, each on its own connection: one connection would serialise the threads that share it."""
 
-    def __init__(self, connect: Any, path: str, max_result_bytes: int) -> None:
+    def __init__(self, connect: Any, data: Path, max_result_bytes: int) -> None:
         self._connect = connect
-        self._path = path
+        self._path = path = str(data / "engine")
+        self._incoming = data / "incoming"
+        shutil.rmtree(self._incoming, ignore_errors=True)  # what a killed process left
+        self._incoming.mkdir()
         self._tags = itertools.count(1)
         self._defaults = {"max_result_bytes": str(max_result_bytes)}
         self._sessions = Sessions(lambda: connect(path))
@@ -92,7 +96,7 @@ class Engine:
         except UnicodeDecodeError as error:
             raise Refused(62, "SYNTAX_ERROR", f"Syntax error: the statement is not UTF-8: {error}") from error
         with self._connection(request) as connection, _settings(connection, request, self._defaults, tag):
-            run = _Run(connection, request, started)
+            run = _Run(connection, request, self._incoming, started)
             _check(run, statement)
             return _insert(run, statement) if isinstance(statement, InlineInsert) else _query(run, statement)
 
@@ -142,7 +146,7 @@ def open_engine(data: Path, max_result_bytes: int) -> Iterator[Engine]:
         lock.flush()
         # Loaded here: it takes a second, and --help must not.
         connect = importlib.import_module("chdb._chdb").connect
-        engine = Engine(connect, str(data.resolve() / "engine"), max_result_bytes)
+        engine = Engine(connect, data.resolve(), max_result_bytes)
         try:
             yield engine
         finally:
@@ -178,26 +182,21 @@ def _check(run: _Run, statement: InlineInsert | Statement) -> None:
 
 
 def _insert(run: _Run, insert: InlineInsert) -> Answer:
-    """Store the rows of an INSERT. They go to the engine as bytes of their format, never as text of a statement.
+    """Store the rows of an INSERT. They reach the engine as a file of their format, never as text of a statement.
 
-    A body that breaks off, or has bytes too many, is an error. As on a server, blocks before the fault may be
-    stored.
+    A body that breaks off, or has bytes too many, is an error. As on a server, blocks before the fault may be stored.
     """
     if not insert.data:
         raise Refused(108, "NO_DATA_TO_INSERT", "No data to insert")
-    if run.request.parameters:
-        run.connection.query(set_statement({f"param_{k}": v for k, v in run.request.parameters.items()}), "Null")
-    handle = run.connection.send_insert(insert.head, insert.format)
-    done = False
-    try:
-        for start in range(0, len(insert.data), _PIECE_BYTES):
-            run.connection.insert_append(handle, bytes(insert.data[start : start + _PIECE_BYTES]))
-        done = True
-        result = run.connection.insert_done(handle)
-    finally:
-        if not done:
-            with suppress(RuntimeError):
-                run.connection.insert_cancel(handle)
+    if insert.selects:
+        raise Refused(
+            48, "NOT_IMPLEMENTED", "INSERT ... SELECT ... FORMAT with rows is not served; insert them as they are"
+        )
+    with tempfile.NamedTemporaryFile(dir=run.incoming) as file:
+        file.write(insert.data)
+        file.flush()
+        source = f"{insert.target} FROM INFILE {quoted(file.name)} {insert.settings} FORMAT {insert.format}"
+        result = run.connection.query(source, "Null", params=dict(run.request.parameters))
     return run.answer(b"", insert.format, result, result_rows=0)
 
 

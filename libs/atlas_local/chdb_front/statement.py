@@ -18,15 +18,19 @@ _TOKEN = re.compile(
 )
 # What the server skips between the name of the format and the first byte of the data.
 _BEFORE_DATA = re.compile(rb"[ \t\f]*\r?\n?")
-_DELIMITER = re.compile(rb"\s*(;\s*)?")
 
 
 @dataclass(frozen=True, slots=True)
 class InlineInsert:
-    """An INSERT whose rows follow its text: `head` is the statement without its format, `data` the untouched bytes."""
+    """An INSERT whose rows follow its text: `target` is what stands before SETTINGS, VALUES and FORMAT.
 
-    head: str
+    `data` is the untouched bytes of the rows; `selects` says that the target reads them through a SELECT.
+    """
+
+    target: str
+    settings: str
     format: str
+    selects: bool
     data: memoryview
 
 
@@ -60,28 +64,34 @@ def read_statement(text: bytes) -> InlineInsert | Statement:
 
 
 def _inline_insert(text: bytes, words: Iterator[_Word]) -> InlineInsert | None:
-    """Return the INSERT split before its data, or None for one that selects its rows."""
+    """Return the INSERT split before its data, or None for one that selects its rows from elsewhere."""
     selects = False
+    target_end = None
     for word in words:
         if word.upper in (b"SELECT", b"WITH", b"FROM", b"WATCH"):
             selects = True
+        elif word.upper == b"SETTINGS":
+            target_end = word.start
         elif word.upper == b"VALUES" and not selects:
-            return _split(text, word.start, word.end, "Values")
+            return _split(text, target_end, word, word.end, "Values")
         elif word.upper == b"FORMAT" and (name := next(words, None)) is not None:
-            found = _split(text, word.start, name.end, text[name.start : name.end].decode())
+            found = _split(text, target_end, word, name.end, text[name.start : name.end].decode(), selects=selects)
             return None if selects and not found.data else found
     return None
 
 
-def _split(text: bytes, head_end: int, format_end: int, name: str) -> InlineInsert:
+def _split(
+    text: bytes, target_end: int | None, clause: _Word, format_end: int, name: str, *, selects: bool = False
+) -> InlineInsert:
     gap = _BEFORE_DATA.match(text, format_end)
-    start = gap.end() if gap is not None else format_end
-    data = memoryview(text)[start:]
+    data = memoryview(text)[gap.end() if gap is not None else format_end :]
     if name == "Values":
         data = _without_last_semicolon(data)
-    elif (only := _DELIMITER.fullmatch(data[:16])) and len(data) <= 16 and only[1]:
+    elif len(data) <= 16 and bytes(data).strip() == b";":
         data = data[:0]
-    return InlineInsert(text[:head_end].decode().strip(), name, data)
+    target_end = clause.start if target_end is None else target_end
+    target, settings = text[:target_end].decode().strip(), text[target_end : clause.start].decode().strip()
+    return InlineInsert(target, settings, name, selects, data)
 
 
 def _without_last_semicolon(data: memoryview) -> memoryview:

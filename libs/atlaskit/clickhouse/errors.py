@@ -44,6 +44,8 @@ _LATE: Final = frozenset({159, 160, 394})
 # TOO_MANY_SIMULTANEOUS_QUERIES, SOCKET_TIMEOUT, NETWORK_ERROR, MEMORY_LIMIT_EXCEEDED, TOO_MANY_PARTS, UNKNOWN_DATABASE
 # and UNKNOWN_TABLE (the migrations have not run yet)
 _UNAVAILABLE: Final = frozenset({202, 209, 210, 241, 252, 81, 60})
+# TOO_MANY_PARTS is also what an insert into more than 100 partitions gets: split it.
+_PERMANENT: Final = "Too many partitions for single INSERT block"
 
 
 def named(error: Exception, doing: str) -> AtlasError | None:
@@ -52,7 +54,7 @@ def named(error: Exception, doing: str) -> AtlasError | None:
     text = f"{doing}: {error}"
     if code in _LATE:
         return DeadlinePassed(f"{doing}: ClickHouse did not answer in time")
-    if code in _UNAVAILABLE:
+    if code in _UNAVAILABLE and _PERMANENT not in text:
         return ClickHouseUnavailable(text)
     if isinstance(error, DatabaseError) and code is not None:
         return ClickHouseRefused(text, code)
