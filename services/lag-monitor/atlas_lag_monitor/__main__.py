@@ -1,0 +1,11 @@
+"""Run the lag monitor: `python -m atlas_lag_monitor`."""
+
+import sys
+
+from atlaskit.rpc.process import run
+
+from atlas_lag_monitor.app import running
+from atlas_lag_monitor.settings import Settings
+
+if __name__ == "__main__":
+    sys.exit(run("lag-monitor", Settings, running))
