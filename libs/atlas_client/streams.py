@@ -97,6 +97,11 @@ class BatchStream:
             await self._call.write(pb.StreamWriteAttributesRequest(write=write))
         except asyncio.InvalidStateError:
             await self._ended()
+        except aio.AioRpcError as error:
+            # A write to a call that just ended hides the status it ended with behind INTERNAL.
+            if error.code() is not StatusCode.INTERNAL:
+                raise
+            raise _unavailable(error) from None
 
     async def _read(self) -> pb.StreamWriteAttributesResponse:
         message = await self._call.read()
@@ -114,6 +119,10 @@ class BatchStream:
             await self._call.trailing_metadata(),
             details=await self._call.details(),
         )
+
+
+def _unavailable(error: aio.AioRpcError) -> aio.AioRpcError:
+    return aio.AioRpcError(StatusCode.UNAVAILABLE, aio.Metadata(), aio.Metadata(), error.details())
 
 
 def _failure(error: pb.BatchError) -> CallFailed:
