@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from atlaskit.model import RowVersion
 from atlaskit.position import Lsn, Token
 from atlaskit.postgres.errors import WrongServer, translated
 from atlaskit.postgres.ledger import Ledger
-from atlaskit.postgres.pool import CONNECT_LIMIT, Row
+from atlaskit.postgres.pool import CONNECT_LIMIT, STATEMENT_LIMIT, Row
 from atlaskit.sql import load
 
 SQL = load(Path(__file__).parent / "queries")
@@ -50,12 +50,12 @@ class Writer:
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
         """Return the rows of a named statement."""
-        with translated(statement):
+        with self._guarded(STATEMENT_LIMIT), translated(statement):
             return await self._connection.fetch(SQL[statement], *values)
 
     async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """Append the rows to a table by COPY."""
-        with translated(f"COPY {table}"):
+        with self._guarded(STATEMENT_LIMIT), translated(f"COPY {table}"):
             await self._connection.copy_records_to_table(table, columns=columns, records=rows)
 
     async def reserve(self) -> int:
@@ -63,8 +63,14 @@ class Writer:
         return int((await self.fetch("reserve_transaction"))[0][0])
 
     async def flushed(self) -> Token:
-        """Return a token at or above every commit that this connection has seen."""
-        return Token(self.epoch, Lsn((await self.fetch("flushed"))[0][0]))
+        """Return a token at or above every commit that this connection has seen.
+
+        Raises OutcomeUnknown if it cannot be read: what was committed is, but the caller has no position."""
+        try:
+            return Token(self.epoch, Lsn((await self.fetch("flushed"))[0][0]))
+        except AtlasError as error:
+            self.retire()
+            raise _unknown(str(error)) from error
 
     async def transact(self, transaction: int, work: Work[T], limit: timedelta, traceparents: Sequence[str] = ()) -> T:
         """Run `work` in one transaction with its ledger row, commit it, and return what `work` returned.
@@ -110,18 +116,15 @@ class Writer:
         return result, sequence
 
     async def _commit(self) -> None:
-        # Never a cancel request: it would end the wait for a synchronous standby and leave the commit on this server.
         self._unsure = False
-        guard = asyncio.get_running_loop().call_later(COMMIT_LIMIT.total_seconds(), self._connection.terminate)
         try:
-            await self._connection.execute("COMMIT")
+            with self._guarded(COMMIT_LIMIT):
+                await self._connection.execute("COMMIT")
         except BaseException as error:
             self.retire()
             if isinstance(error, Exception):
                 raise _unknown(str(error)) from error
             raise
-        finally:
-            guard.cancel()
         if self._unsure:
             self.retire()
             raise _unknown("the wait for synchronous standbys was cancelled")
@@ -135,6 +138,16 @@ class Writer:
         except BaseException:
             self.retire()
             raise
+
+    @contextmanager
+    def _guarded(self, limit: timedelta) -> Iterator[None]:
+        # The connection is cut, no cancel request is sent: that would end a COMMIT's wait for a synchronous standby and
+        # leave it on this server, and a server that is out of reach would not hear it.
+        guard = asyncio.get_running_loop().call_later(limit.total_seconds(), self._connection.terminate)
+        try:
+            yield
+        finally:
+            guard.cancel()
 
     def retire(self) -> None:
         """Drop the connection; its number is never used again."""
