@@ -29,6 +29,8 @@ WHOLE = {
     "snmp": Totals(616_226, 616_206, 26, 22, 568_111),
     "snmp-rows": Totals(616_226, 616_206, 342_514, 22, 13_097),
 }
+# Where the whole sets are expected inside the folder that holds them all; `snmp-rows` reads the files of `snmp`.
+FOLDERS = {"backblaze": "backblaze-2013", "azure": "azure-vm-noise", "metar": "metar", "snmp": "snmp-walks"}
 
 
 def count(batches: Iterable[Batch]) -> Totals:

@@ -1,0 +1,30 @@
+"""The `atlas` command."""
+
+from __future__ import annotations
+
+import typer
+
+from atlas_cli.commands.load import load_command, verify_data_command
+from atlas_cli.commands.reads import get_command, lag_command, tenants_command
+
+app = typer.Typer(
+    name="atlas",
+    help="Typed telemetry in, fresh-enough answers out. Errors end with 1, wrong usage with 2.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("load")(load_command)
+app.command("get")(get_command)
+app.command("tenants")(tenants_command)
+app.command("lag")(lag_command)
+app.command("verify-data")(verify_data_command)
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
