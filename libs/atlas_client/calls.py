@@ -23,11 +23,12 @@ LONGEST_PAUSE = 2.0
 def pause_before_retry(failure: CallFailed, attempt: int, remaining: float, jitter: float) -> float | None:
     """Return the seconds to wait before the next attempt, or None if there must not be one.
 
-    Repeated is what a service called UNAVAILABLE, and what it was too full for and said when to come again. `attempt`
-    counts from 1; `jitter`, 0 to 1, is the share taken of the pause; what the service asked for is the least.
+    Repeated is what a service called UNAVAILABLE, what it was too full for and said when to come again, and what
+    reached it in the instant it stopped, which gRPC calls CANCELLED (what the caller cancels does not come here).
+    `attempt` counts from 1; `jitter`, 0 to 1, is the share taken of the pause; what the service asked for is the least.
     """
     asked = failure.retry_after.total_seconds() if failure.retry_after is not None else None
-    repeatable = failure.code is StatusCode.UNAVAILABLE or (
+    repeatable = failure.code in {StatusCode.UNAVAILABLE, StatusCode.CANCELLED} or (
         failure.code is StatusCode.RESOURCE_EXHAUSTED and asked is not None
     )
     pause = (asked or 0.0) + jitter * min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE)

@@ -27,8 +27,9 @@ SERVICES: tuple[ServiceDescriptor, ...] = tuple(
 def service_config(services: Iterable[ServiceDescriptor] = SERVICES) -> dict[str, Any]:
     """Return the published service config.
 
-    A call is retried after UNAVAILABLE only, and only if its method is declared idempotent and has one answer: a stream
-    is its caller's to open again. A throttle stops retries when most calls fail.
+    A call is retried only if its method is declared idempotent and has one answer: a stream is its caller's to open
+    again. It is retried after UNAVAILABLE, and after CANCELLED, which is what gRPC says of a call that reaches a server
+    in the instant it stops; a call that its caller cancelled ends here. A throttle stops retries when most calls fail.
     """
     names = [
         {"service": service.full_name, "method": method.name}
@@ -41,7 +42,7 @@ def service_config(services: Iterable[ServiceDescriptor] = SERVICES) -> dict[str
         "initialBackoff": "0.05s",
         "maxBackoff": "1s",
         "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
     }
     return {
         "loadBalancingConfig": [{"round_robin": {}}],

@@ -43,7 +43,8 @@ class CallInterceptor(aio.ServerInterceptor):
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
         self._wrapped: dict[str, Handler] = {}
-        self._endless: set[asyncio.Task[Any]] = set()
+        self._draining = False
+        self._open: set[asyncio.Timeout] = set()
 
     async def intercept_service(
         self,
@@ -61,27 +62,44 @@ class CallInterceptor(aio.ServerInterceptor):
 
     def end_endless(self) -> None:
         """End the calls that never end by themselves, with UNAVAILABLE, so that they do not hold a drain."""
-        for task in self._endless:
-            task.cancel()
+        self._draining = True
+        for scope in self._open:
+            scope.reschedule(0.0)
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
-        around = self._around_endless if method in ENDLESS else self._around
         shape = f"{_arity(handler.request_streaming)}_{_arity(handler.response_streaming)}"
         inner = getattr(handler, shape)
+        endless = method in ENDLESS
+        around = self._around_endless if endless else self._around
+        step: Callable[[Awaitable[Any]], Awaitable[Any]] = self._unless_draining if endless else _plainly
 
         async def answer(request: Any, context: Context) -> Any:
             async with around(method, context):
-                return await inner(request, context)
+                return await step(inner(request, context))
 
         async def answers(request: Any, context: Context) -> AsyncIterator[Any]:
             async with around(method, context), aclosing(inner(request, context)) as replies:
-                async for reply in replies:
+                while (reply := await step(anext(replies, None))) is not None:
                     yield reply
 
         # A streaming handler may also be a coroutine that writes to the context, as the health servicer's is.
         wrapped = answers if inspect.isasyncgenfunction(inner) else answer
         make: Callable[..., Handler] = getattr(grpc, f"{shape}_rpc_method_handler")
         return make(wrapped, handler.request_deserializer, handler.response_serializer)
+
+    async def _unless_draining(self, step: Awaitable[Any]) -> Any:
+        # The scope confines the interruption to the step: a cancelled task would leave a call that is being written to
+        # without a status. A call that is not in a step now ends before its next one.
+        try:
+            async with asyncio.timeout(0.0 if self._draining else None) as scope:
+                self._open.add(scope)
+                return await step
+        except TimeoutError:
+            if scope.expired():
+                raise Unavailable("the service stops; ask another") from None
+            raise
+        finally:
+            self._open.discard(scope)
 
     @asynccontextmanager
     async def _around(self, method: str, context: Context) -> AsyncIterator[None]:
@@ -108,24 +126,20 @@ class CallInterceptor(aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _around_endless(self, method: str, context: Context) -> AsyncIterator[None]:
-        task = asyncio.current_task()
-        assert task is not None
-        self._endless.add(task)
         begun = time.monotonic()
         try:
             yield
-        except asyncio.CancelledError:
-            if context.cancelled():  # by the caller
-                raise
-            await _refuse(fault_of(Unavailable("the service stops; ask another")), context)
         except aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001  # as above
             fault = fault_of(error)
-            _tell(fault, error, method, context, time.monotonic() - begun)
+            if not self._draining:
+                _tell(fault, error, method, context, time.monotonic() - begun)
             await _refuse(fault, context)
-        finally:
-            self._endless.discard(task)
+
+
+async def _plainly(step: Awaitable[Any]) -> Any:
+    return await step
 
 
 def _arity(streaming: bool) -> str:
