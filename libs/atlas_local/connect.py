@@ -15,7 +15,10 @@ from atlas_local.jars import JarSet
 from atlas_local.java_runtime import java, properties
 from atlas_local.ports import HOST
 from atlas_local.process import ChildProcess
+from atlas_local.transactions import end_transaction
 
+CONNECTOR = "atlas-postgres"
+GROUP = "atlas-connect"
 _SECONDS = 90.0
 _NOT_YET = frozenset({404, 409, 503})  # resources not registered yet, or a rebalance
 _POLL = 0.1  # seconds between two looks at a connector's state
@@ -26,7 +29,7 @@ def worker_settings(bootstrap: str, port: int, plugins: Path) -> dict[str, str]:
     """Return the settings of the one worker: exactly-once sources, JSON without schemas."""
     return {
         "bootstrap.servers": bootstrap,
-        "group.id": "atlas-connect",
+        "group.id": GROUP,
         "listeners": f"http://{HOST}:{port}",
         "rest.advertised.host.name": HOST,
         "rest.advertised.port": str(port),
@@ -64,6 +67,7 @@ class Connect(ChildProcess):
 
     def __init__(self, jars: JarSet, data: Path, log: Path, bootstrap: str, port: int) -> None:
         self.port = port
+        self._bootstrap = bootstrap
         self._settings = data / "connect.properties"
         self._values = worker_settings(bootstrap, port, jars.plugins)
         main = "org.apache.kafka.connect.cli.ConnectDistributed"
@@ -76,9 +80,14 @@ class Connect(ChildProcess):
         return f"http://{HOST}:{self.port}"
 
     async def start(self) -> None:
-        """Start the worker; it has registered its REST resources when this returns."""
+        """Start the worker; it has caught up with its topics and joined its group when this returns."""
+        if self.running:
+            return
         self._settings.parent.mkdir(parents=True, exist_ok=True)
         self._settings.write_text(properties(self._values), "utf-8")
+        # A worker killed in mid-transaction leaves it open. The next one reads its offsets to the end, committed only,
+        # and would wait for the transaction's timeout: a minute. There is one worker, and it is dead.
+        await end_transaction(self._bootstrap, f"{GROUP}-{CONNECTOR}-0")
         await super().start()
 
     async def register(self, name: str, settings: Mapping[str, str], seconds: float = 60.0) -> None:
@@ -126,6 +135,6 @@ class Connect(ChildProcess):
     async def _answers(self) -> bool:
         try:
             async with httpx.AsyncClient(base_url=self.url, timeout=5.0) as client:
-                return (await client.get("/connectors")).status_code == httpx.codes.OK
+                return (await client.get("/health")).status_code == httpx.codes.OK
         except httpx.TransportError:
             return False

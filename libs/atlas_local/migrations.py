@@ -11,7 +11,7 @@ from pathlib import Path
 import atlaskit
 
 from atlas_local import oneshot
-from atlas_local.connect import TEMPLATE, render
+from atlas_local.connect import CONNECTOR, TEMPLATE, render
 from atlas_local.errors import LocalStackError
 from atlas_local.ports import HOST
 from atlas_local.postgres import DATABASE
@@ -19,7 +19,6 @@ from atlas_local.process import Command
 from atlas_local.stack import LocalStack
 from atlas_local.topics import ensure_topics
 
-CONNECTOR = "atlas-postgres"
 CDC_ROLE = "atlas_debezium"
 CLICKHOUSE_DATABASE = "atlas"
 _SCHEMAS = Path(atlaskit.__file__).parent

@@ -144,7 +144,7 @@ class LocalStack:
 
 @asynccontextmanager
 async def local_stack(options: StackOptions | None = None) -> AsyncIterator[LocalStack]:
-    """Start the embedded stack and give it when every part is healthy; in the end stop it and drop its data unless kept.
+    """Start the stack and give it when every part is healthy; at the end stop it and drop its data unless kept.
 
     Also on cancellation and on a start that fails half-way nothing is left running. A caller that is killed takes its
     parts with it (Linux). Raises a LocalStackError that says cause and remedy."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -29,7 +30,9 @@ async def execute(bare: LocalStack, folder: Path, text: str) -> None:
     await bare.primary.run_file(statement)
 
 
-async def read(bare: LocalStack, topic: str, enough: int, *, table: str, seconds: int = 40) -> list[tuple[int, dict]]:
+async def read(
+    bare: LocalStack, topic: str, enough: int, *, table: str, seconds: int = 40
+) -> list[tuple[int, dict[str, Any]]]:
     """Committed (partition, row) of a table in a topic, from the beginning until there are enough."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bare.kafka_bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
@@ -37,7 +40,7 @@ async def read(bare: LocalStack, topic: str, enough: int, *, table: str, seconds
     await consumer.start()
     partitions = SHARDS if topic == "atlas.entities" else range(1)
     consumer.assign([TopicPartition(topic, partition) for partition in partitions])
-    found: list[tuple[int, dict]] = []
+    found: list[tuple[int, dict[str, Any]]] = []
     try:
         for _ in range(seconds * 2):
             batch = await consumer.getmany(timeout_ms=500)

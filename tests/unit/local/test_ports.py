@@ -2,13 +2,15 @@
 
 import itertools
 import socket
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from atlas_local.errors import PortTaken
 from atlas_local.ports import RANGE, assign, assign_in, is_free
 
 
-def draws_from(first: int):
+def draws_from(first: int) -> Callable[[], int]:
     numbers = itertools.count(first)
     return lambda: next(numbers)
 
@@ -48,7 +50,7 @@ def test_a_port_that_someone_listens_on_is_not_free() -> None:
         assert not is_free(taken.getsockname()[1])
 
 
-def test_a_data_directory_gets_the_same_ports_again(tmp_path) -> None:
+def test_a_data_directory_gets_the_same_ports_again(tmp_path: Path) -> None:
     first = assign_in(tmp_path, ["a", "b"], {})
     assert assign_in(tmp_path, ["a", "b"], {}) == first
     assert all(port in RANGE for port in first.values())
