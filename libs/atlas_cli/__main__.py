@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from atlas_cli.commands.load import load_command, verify_data_command
+from atlas_cli.commands.local import demo_command, up_command
 from atlas_cli.commands.reads import get_command, lag_command, tenants_command
 
 app = typer.Typer(
@@ -14,6 +15,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("demo")(demo_command)
+app.command("up")(up_command)
 app.command("load")(load_command)
 app.command("get")(get_command)
 app.command("tenants")(tenants_command)
