@@ -2,22 +2,80 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TypeVar
 
-from atlas.freshness.v1.freshness_pb2 import Freshness
+from atlas.freshness.v1 import freshness_pb2 as pb
+from google.protobuf.duration_pb2 import Duration
 
+from atlaskit.clock import round_microseconds
 from atlaskit.errors import AtlasError
+from atlaskit.freshness.certificate import Certificate, PassedOver
+from atlaskit.freshness.requirement import Requirement
+from atlaskit.model import Source
 
 E = TypeVar("E", bound=AtlasError)
 
 
-def certified(error: E, freshness: Freshness) -> E:
+def message_of(certificate: Certificate) -> pb.Freshness:
+    """Return the certificate as the contract's message. What is None stays unset."""
+    message = pb.Freshness(
+        source=_source(certificate.source),
+        requested=_requested(certificate.requirement),
+        fallbacks=map(_fallback, certificate.fallbacks),
+        degraded=certificate.degraded,
+        session_token="" if certificate.session_token is None else str(certificate.session_token),
+        excludes_failover_loss=certificate.excludes_failover_loss,
+    )
+    message.read_time.FromDatetime(certificate.read_time)
+    if certificate.staleness is not None:
+        message.staleness.CopyFrom(_duration(certificate.staleness))
+        message.basis = pb.PROOF_BASIS_BOOT_CLOCK
+    if certificate.epoch is not None and certificate.lsn is not None:
+        message.position.epoch = certificate.epoch
+        message.position.wal_position_bytes = certificate.lsn.bytes
+        message.position.beat = certificate.beat or 0
+    if certificate.replication_lag is not None:
+        message.replication_lag.CopyFrom(_duration(certificate.replication_lag))
+    return message
+
+
+def certified(error: E, certificate: Certificate | pb.Freshness) -> E:
     """Return the error with a certificate, which then goes into the details of its status and into initial metadata."""
-    vars(error)["certificate"] = freshness
+    vars(error)["certificate"] = certificate
     return error
 
 
-def freshness_of(error: BaseException) -> Freshness | None:
-    """Return the certificate that an error carries in its attribute `certificate`, or None."""
+def freshness_of(error: BaseException) -> pb.Freshness | None:
+    """Return the certificate that an error carries in its attribute `certificate`, as a message, or None."""
     carried = getattr(error, "certificate", None)
-    return carried if isinstance(carried, Freshness) else None
+    if isinstance(carried, Certificate):
+        return message_of(carried)
+    return carried if isinstance(carried, pb.Freshness) else None
+
+
+def _requested(requirement: Requirement) -> pb.Requested:
+    return pb.Requested(
+        use_case=pb.UseCase.Value(f"USE_CASE_{requirement.use_case.name}"),
+        max_staleness=_duration(requirement.max_staleness),
+        policy=pb.FreshnessPolicy.Value(f"FRESHNESS_POLICY_{requirement.policy.name}"),
+        at_least_token="" if requirement.at_least is None else str(requirement.at_least),
+    )
+
+
+def _fallback(passed: PassedOver) -> pb.Fallback:
+    return pb.Fallback(
+        source=_source(passed.source),
+        reason=pb.FallbackReason.Value(f"FALLBACK_REASON_{passed.reason.name}"),
+        staleness=None if passed.staleness is None else _duration(passed.staleness),
+    )
+
+
+def _source(source: Source | None) -> pb.DataSource.ValueType:
+    return pb.DATA_SOURCE_UNSPECIFIED if source is None else pb.DataSource.Value(f"DATA_SOURCE_{source.name}")
+
+
+def _duration(span: timedelta) -> Duration:
+    # A staleness is never negative; exact, since both count whole microseconds.
+    seconds, rest = divmod(round_microseconds(span), 1_000_000)
+    return Duration(seconds=seconds, nanos=rest * 1000)
