@@ -85,9 +85,9 @@ demo: build/protos ## The whole journey on real parts and real data; DEMO_EXIT=1
 up: build/protos ## Start the stack and the services and keep them up; DATA_DIR=... survives restarts
 	@$(BIN)/atlas up $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
-verify-data: build/protos ## Load all four sets whole and compare the counts; DATA=folder of the sets
+verify-data: build/protos ## Load all four sets whole and compare the counts in every copy; DATA=folder of the sets
 	@test -n "$(DATA)" || { echo 'say where the four sets are: make verify-data DATA=/path/to/data (folders backblaze-2013, azure-vm-noise, snmp-walks, metar)' >&2; exit 2; }
-	$(BIN)/atlas verify-data "$(DATA)"
+	$(BIN)/atlas verify-copies "$(DATA)"
 
 .PHONY: clean
 clean: ## Remove everything that was built here, .venv included

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from atlas_cli.commands.load import load_command, verify_data_command
-from atlas_cli.commands.local import demo_command, up_command
+from atlas_cli.commands.local import demo_command, up_command, verify_copies_command
 from atlas_cli.commands.reads import get_command, lag_command, tenants_command
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo_command)
 app.command("up")(up_command)
+app.command("verify-copies")(verify_copies_command)
 app.command("load")(load_command)
 app.command("get")(get_command)
 app.command("tenants")(tenants_command)

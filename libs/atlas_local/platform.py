@@ -73,7 +73,7 @@ def environments(
             "CLICKHOUSE_URL": stores.clickhouse_url,
             "LAG_MONITOR": addresses["lag-monitor"],
         },
-        "gateway": {"QUERY_ROUTER": addresses["query-router"]},
+        "gateway": {"QUERY_TARGET": addresses["query-router"]},
     }
     common = {"TRACE_SAMPLE_RATIO": str(sample_ratio), "DRAIN": "10s"}
     return {

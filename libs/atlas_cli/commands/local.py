@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +13,14 @@ import typer
 from atlas_client import CallFailed
 from atlas_local.errors import LocalStackError
 from atlas_local.jars import MAVEN_CENTRAL
+from atlas_local.postgres import PostgresTuning
 from atlas_local.stack import StackOptions
 from rich.console import Console
 
 from atlas_cli.commands.running import EXIT_STOPPED, fail
 from atlas_cli.demo.run import cancel_on_sigterm, demo, up
+from atlas_cli.demo.verify import CopiesDiffer, verify
+from atlas_cli.sets.totals import FOLDERS
 from atlas_cli.text import failure_lines
 
 DataDir = Annotated[Path | None, typer.Option(help="Keep the data here; another start goes on with it")]
@@ -30,6 +34,21 @@ def demo_command(
     """Show the whole journey on real parts and real data: load, read with certificates, trace."""
     console = Console(soft_wrap=True)
     _run(lambda: demo(_options(data_dir, console), console, exit_after=exit_after))
+
+
+def verify_copies_command(
+    *, data: Annotated[Path, typer.Argument(help="Folder with the four whole sets, one folder each")]
+) -> None:
+    """Load the four whole sets into a stack of its own and compare the counts in every copy.
+
+    Takes about ten minutes and 15 GB of disk. Ends with 1 when a count differs.
+    """
+    for folder in FOLDERS.values():
+        if not (data / folder).is_dir():
+            raise fail(f"{data}: no folder {folder} in it; pass the folder that holds {', '.join(FOLDERS.values())}", 2)
+    console = Console(soft_wrap=True)
+    options = replace(_options(None, console), tuning=PostgresTuning(shared_buffers="1GB"))
+    _run(lambda: verify(data, options, console))
 
 
 def up_command(*, data_dir: DataDir = None) -> None:
@@ -59,7 +78,7 @@ def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
     try:
         asyncio.run(until_told())
-    except LocalStackError as error:
+    except (LocalStackError, CopiesDiffer) as error:
         raise fail(str(error)) from error
     except CallFailed as failure:
         raise fail("\n".join(failure_lines(failure, "the local platform"))) from failure
