@@ -1,0 +1,221 @@
+"""Group commit: what waits together commits together, nothing acknowledged is lost, nothing waits without a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from atlas.ingest.v1 import ingest_service_pb2 as pb2
+from atlas_ingest import validation
+from atlas_ingest.batcher import GroupCommit, Limits, group_commit
+from atlas_ingest.decoding import draft_of_rows
+from atlaskit.batch import Answer, WriteBatch, Written
+from atlaskit.errors import AtlasError, Overloaded, RequestIdReused, Unavailable
+from atlaskit.model import EntityIdentity, Tenant
+from atlaskit.position import Lsn, Token
+from opentelemetry.trace import NoOpTracer
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+TENANT = Tenant(1, "t", EntityIdentity.NUMBERED, 10, 10, b"k" * 16, NOW)
+LIMITS = Limits(queue_rows=4, queue_bytes=10**6, group_rows=3, transaction=timedelta(seconds=5))
+
+
+def batch(rows: int = 1) -> WriteBatch:
+    writes = [pb2.AttributeWrite(entity_id=n, attribute_key="a", value={"bool_value": True}) for n in range(rows)]
+    for item in writes:
+        item.event_time.FromDatetime(NOW)
+    said = validation.Request(TENANT, uuid.uuid4(), b"d" * 32, 1, "")
+    return validation.checked(draft_of_rows(pb2.RowBatch(writes=writes), TENANT.identity), said, NOW)
+
+
+class MemoryStore:
+    """Commits into a list, when the gate is open."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.busy = asyncio.Event()
+        self.groups: list[tuple[int, list[WriteBatch]]] = []
+        self.failures: list[AtlasError] = []
+        self.refused_openings = 0
+        self.opened = 0
+        self._number = 0
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[MemoryWriter]:
+        if self.refused_openings:
+            self.refused_openings -= 1
+            raise Unavailable("no store")
+        self.opened += 1
+        yield MemoryWriter(self)
+
+    def number(self) -> int:
+        self._number += 1
+        return self._number
+
+
+class MemoryWriter:
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.usable = True
+
+    async def reserve(self) -> int:
+        return self._store.number()
+
+    async def commit(
+        self, number: int, batches: Sequence[WriteBatch], limit: timedelta
+    ) -> Sequence[Written | AtlasError]:
+        self._store.busy.set()
+        await self._store.gate.wait()
+        if self._store.failures:
+            self.usable = False
+            raise self._store.failures.pop()
+        self._store.groups.append((number, list(batches)))
+        return [
+            RequestIdReused("reused")
+            if item.digest == b"r" * 32
+            else Written(Answer.of(item, NOW), Token(1, Lsn(number)), False)
+            for item in batches
+        ]
+
+
+@asynccontextmanager
+async def committing(store: MemoryStore, writers: int = 1, limits: Limits = LIMITS) -> AsyncIterator[GroupCommit]:
+    async with group_commit(store.open, writers, limits, NoOpTracer()) as commit:
+        yield commit
+
+
+async def held(store: MemoryStore, commit: GroupCommit, group: asyncio.TaskGroup) -> asyncio.Task[Written]:
+    """Keep the only writer busy with one batch."""
+    store.gate.clear()
+    first = group.create_task(commit.write(batch()))
+    await store.busy.wait()
+    return first
+
+
+async def test_an_idle_writer_takes_a_batch_at_once() -> None:
+    store = MemoryStore()
+    async with committing(store) as commit:
+        written = await commit.write(batch())
+    assert written.token == Token(1, Lsn(1))
+    assert [len(group) for _, group in store.groups] == [1]
+
+
+async def test_what_arrives_while_all_are_busy_shares_the_next_transaction() -> None:
+    store = MemoryStore()
+    async with committing(store) as commit, asyncio.TaskGroup() as group:
+        await held(store, commit, group)
+        waiting = [group.create_task(commit.write(batch())) for _ in range(3)]
+        await asyncio.sleep(0)
+        store.gate.set()
+        tokens = {(await task).token for task in waiting}
+    assert len(tokens) == 1
+    assert [len(items) for _, items in store.groups] == [1, 3]
+
+
+async def test_a_full_queue_refuses_at_once_and_says_when_to_come_again() -> None:
+    store = MemoryStore()
+    async with committing(store) as commit, asyncio.TaskGroup() as group:
+        await held(store, commit, group)
+        group.create_task(commit.write(batch(4)))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded) as refused:
+            await commit.write(batch())
+        assert refused.value.retry_after > timedelta(0)
+        store.gate.set()
+
+
+async def test_a_batch_larger_than_the_queue_is_taken_when_nothing_waits() -> None:
+    store = MemoryStore()
+    async with committing(store) as commit:
+        assert (await commit.write(batch(9))).answer.item_count == 9
+
+
+async def test_a_batch_that_is_cancelled_while_it_waits_is_not_written() -> None:
+    store = MemoryStore()
+    async with committing(store) as commit, asyncio.TaskGroup() as group:
+        await held(store, commit, group)
+        gone = group.create_task(commit.write(batch()))
+        stays = group.create_task(commit.write(batch()))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        store.gate.set()
+        await stays
+    assert [len(items) for _, items in store.groups] == [1, 1]
+
+
+async def test_a_batch_that_is_cancelled_in_its_transaction_does_not_take_the_others_with_it() -> None:
+    store = MemoryStore()
+    async with committing(store) as commit, asyncio.TaskGroup() as group:
+        first = await held(store, commit, group)
+        first.cancel()
+        await asyncio.sleep(0)
+        store.gate.set()
+        await commit.write(batch())
+    assert len(store.groups) == 2
+
+
+async def test_closing_commits_all_that_waits_and_takes_nothing_new() -> None:
+    store = MemoryStore()
+    async with asyncio.TaskGroup() as group:
+        async with committing(store, limits=LIMITS._replace(queue_rows=100)) as commit:
+            await held(store, commit, group)
+            waiting = [group.create_task(commit.write(batch())) for _ in range(7)]
+            await asyncio.sleep(0)
+            store.gate.set()
+        assert all(task.done() and task.result().token for task in waiting)
+        with pytest.raises(Unavailable):
+            await commit.write(batch())
+
+
+async def test_one_request_refused_by_the_store_does_not_refuse_its_neighbours() -> None:
+    store = MemoryStore()
+    async with committing(store) as commit, asyncio.TaskGroup() as group:
+        await held(store, commit, group)
+        reused = asyncio.ensure_future(commit.write(replace(batch(), digest=b"r" * 32)))
+        good = group.create_task(commit.write(batch()))
+        await asyncio.sleep(0)
+        store.gate.set()
+        with pytest.raises(RequestIdReused):
+            await reused
+        assert (await good).token
+
+
+async def test_a_lost_writer_fails_its_group_and_is_replaced() -> None:
+    store = MemoryStore()
+    store.failures.append(Unavailable("broken"))
+    async with committing(store) as commit:
+        with pytest.raises(Unavailable, match="broken"):
+            await commit.write(batch())
+        assert (await commit.write(batch())).token
+    assert store.opened == 2
+
+
+async def test_without_a_store_a_write_is_refused_rather_than_left_waiting() -> None:
+    store = MemoryStore()
+    store.refused_openings = 3
+    async with committing(store) as commit:
+        with pytest.raises(Unavailable, match="no store"):
+            async with asyncio.timeout(5):
+                while True:
+                    await commit.write(batch())
+
+
+async def test_numbers_follow_the_order_of_arrival_across_writers() -> None:
+    store = MemoryStore()
+    sent = [batch() for _ in range(50)]
+    async with (
+        committing(store, writers=3, limits=LIMITS._replace(queue_rows=1000)) as commit,
+        asyncio.TaskGroup() as group,
+    ):
+        for item in sent:
+            group.create_task(commit.write(item))
+    place = {item.request_id: index for index, item in enumerate(sent)}
+    order = [place[item.request_id] for _, items in sorted(store.groups, key=lambda g: g[0]) for item in items]
+    assert order == sorted(order)
