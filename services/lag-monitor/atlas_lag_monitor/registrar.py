@@ -34,6 +34,7 @@ class Registrar:
         self._clickhouse = clickhouse
         self._limit = settings.epoch_timeout
         self._verified: tuple[SourceIdentity, int] | None = None
+        self._refuted: tuple[SourceIdentity, int] | None = None
 
     async def run(self) -> NoReturn:
         """Register whatever primary the evidence knows, until a store fails; then raise its error."""
@@ -55,7 +56,8 @@ class Registrar:
             raise Unavailable("the primary changed while its epoch was being registered")
         epoch = known[identity]
         # What PostgreSQL has was owned when it was put there; it is used at once, and looked at again.
-        self._evidence.registered(identity, epoch)
+        if self._refuted != (identity, epoch):
+            self._evidence.registered(identity, epoch)
         if self._verified != (identity, epoch):
             await self._verify(EpochRecord(epoch, identity))
 
@@ -82,6 +84,8 @@ class Registrar:
             await append_epoch(bootstrap, record, limit)
             owner = owner_of(await read_epochs(bootstrap, limit), record.epoch)
         if owner != record.identity:
+            self._refuted = (record.identity, record.epoch)
             self._evidence.registered(record.identity, None)
             raise Unavailable(f"epoch {record.epoch} of PostgreSQL belongs to {owner} in topic atlas.epochs")
-        self._verified = (record.identity, record.epoch)
+        self._verified, self._refuted = (record.identity, record.epoch), None
+        self._evidence.registered(record.identity, record.epoch)
