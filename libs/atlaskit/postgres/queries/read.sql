@@ -1,0 +1,207 @@
+-- Statements of the query router, for primary and replica alike. A probe comes first, on the same connection and in the
+-- same READ COMMITTED transaction as the data statement after it: a position read in the data's own statement would be
+-- newer than its snapshot, and the claim false.
+
+-- name: probe_primary
+-- Which server this is, how far its log is flushed, and the tenant and the limit of the statements that follow.
+SELECT
+    (pg_control_system()).system_identifier AS system_identifier,
+    pg_is_in_recovery() AS in_recovery,
+    CASE WHEN NOT pg_is_in_recovery() THEN ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer END AS timeline,
+    CASE WHEN NOT pg_is_in_recovery() THEN (pg_current_wal_flush_lsn() - '0/0')::bigint END AS position,
+    set_config('atlas.tenant_id', $1, true) AS tenant_id,
+    set_config('statement_timeout', $2, true) AS statement_timeout;
+
+-- name: probe_replica
+-- How far this standby has replayed, and whether its receiver streams and on which timeline: one statement, so that they
+-- belong together.
+SELECT
+    (pg_control_system()).system_identifier AS system_identifier,
+    pg_is_in_recovery() AS in_recovery,
+    (pg_last_wal_replay_lsn() - '0/0')::bigint AS position,
+    receiver.status = 'streaming' AS receiver_streaming,
+    receiver.received_tli AS receiver_timeline,
+    set_config('atlas.tenant_id', $1, true) AS tenant_id,
+    set_config('statement_timeout', $2, true) AS statement_timeout
+FROM (SELECT) AS one_row LEFT JOIN pg_stat_wal_receiver AS receiver ON true;
+
+-- name: flushed_position
+-- An upper bound of what the statements before it showed, on a primary.
+SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint;
+
+-- name: replayed_position
+-- An upper bound of what the statements before it showed, on a standby.
+SELECT (pg_last_wal_replay_lsn() - '0/0')::bigint;
+
+-- name: entity_with_all_values
+-- The entity with the value of each of its attributes that is current at $3, at most $4 values: one row a value, and one with
+-- attribute_key NULL if there is none. A loose index scan finds the attributes, so that the cost goes with their
+-- number and not with that of the observations. Of the rows at one event time the greatest row_version counts;
+-- a delete of an attribute or of the entity (at 1969-12-31) hides every smaller row_version.
+WITH RECURSIVE
+carried AS (
+    (SELECT h.attribute_id FROM entity_attributes AS h
+    WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id > 0 ORDER BY h.attribute_id LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT h.attribute_id FROM entity_attributes AS h
+        WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id > c.attribute_id ORDER BY h.attribute_id LIMIT 1
+    ) FROM carried AS c WHERE c.attribute_id IS NOT NULL
+),
+found AS (
+    SELECT carried.attribute_id, newest.*
+    FROM carried
+    CROSS JOIN LATERAL (
+        SELECT greatest(
+            (SELECT max(h.row_version) FROM entity_attributes AS h
+            WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id = carried.attribute_id AND h.event_time = '1969-12-31T00:00:00Z'),
+            (SELECT max(h.row_version) FROM entity_attributes AS h
+            WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id = 0 AND h.event_time = '1969-12-31T00:00:00Z'),
+            0
+        ) AS floor
+    ) AS erased
+    CROSS JOIN LATERAL (
+        SELECT w.event_time, w.value_type, w.source_type_id, w.value_int, w.value_uint, w.value_double, w.value_bool, w.value_text, w.value_bytes
+        FROM (
+            SELECT h.*, lag(h.event_time) OVER (ORDER BY h.event_time DESC, h.row_version DESC) AS before
+            FROM entity_attributes AS h
+            WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id = carried.attribute_id
+                AND h.event_time > '1969-12-31T00:00:00Z' AND h.event_time <= $3
+        ) AS w
+        WHERE w.before IS DISTINCT FROM w.event_time AND w.deletion = 0 AND w.row_version > erased.floor
+        ORDER BY w.event_time DESC, w.row_version DESC LIMIT 1
+    ) AS newest
+    WHERE carried.attribute_id IS NOT NULL
+    LIMIT $4
+)
+SELECT
+    e.entity_id, e.entity_key, e.created_at, t.asset_type, k.attribute_key, s.source_type,
+    f.event_time, f.value_type, f.value_int, f.value_uint, f.value_double, f.value_bool, f.value_text, f.value_bytes
+FROM entities AS e
+LEFT JOIN asset_types AS t ON t.tenant_id = e.tenant_id AND t.asset_type_id = e.asset_type_id
+LEFT JOIN found AS f ON true
+LEFT JOIN attribute_keys AS k ON k.tenant_id = e.tenant_id AND k.attribute_id = f.attribute_id
+LEFT JOIN source_types AS s ON s.source_type_id = f.source_type_id
+WHERE e.tenant_id = $1 AND e.entity_id = $2 AND NOT e.deleted
+ORDER BY k.attribute_key COLLATE "C";
+
+-- name: entities_with_values
+-- Entities above $2 up to $3 in order of id, at most $4, with the values current at $6 of the
+-- attributes $5: rows as in entity_with_all_values, entity by entity.
+WITH page AS (
+    SELECT e.tenant_id, e.entity_id, e.entity_key, e.created_at, e.asset_type_id
+    FROM entities AS e
+    WHERE e.tenant_id = $1 AND e.entity_id > $2 AND e.entity_id <= $3 AND NOT e.deleted
+    ORDER BY e.entity_id LIMIT $4
+),
+wanted AS (SELECT k.attribute_id, k.attribute_key FROM attribute_keys AS k WHERE k.tenant_id = $1 AND k.attribute_key = ANY($5::text[]))
+SELECT
+    page.entity_id, page.entity_key, page.created_at, t.asset_type, f.attribute_key, s.source_type,
+    f.event_time, f.value_type, f.value_int, f.value_uint, f.value_double, f.value_bool, f.value_text, f.value_bytes
+FROM page
+LEFT JOIN asset_types AS t ON t.tenant_id = page.tenant_id AND t.asset_type_id = page.asset_type_id
+LEFT JOIN LATERAL (
+    SELECT wanted.attribute_key, newest.*
+    FROM wanted
+    CROSS JOIN LATERAL (
+        SELECT greatest(
+            (SELECT max(h.row_version) FROM entity_attributes AS h
+            WHERE h.tenant_id = $1 AND h.entity_id = page.entity_id AND h.attribute_id = wanted.attribute_id AND h.event_time = '1969-12-31T00:00:00Z'),
+            (SELECT max(h.row_version) FROM entity_attributes AS h
+            WHERE h.tenant_id = $1 AND h.entity_id = page.entity_id AND h.attribute_id = 0 AND h.event_time = '1969-12-31T00:00:00Z'),
+            0
+        ) AS floor
+    ) AS erased
+    CROSS JOIN LATERAL (
+        SELECT w.event_time, w.value_type, w.source_type_id, w.value_int, w.value_uint, w.value_double, w.value_bool, w.value_text, w.value_bytes
+        FROM (
+            SELECT h.*, lag(h.event_time) OVER (ORDER BY h.event_time DESC, h.row_version DESC) AS before
+            FROM entity_attributes AS h
+            WHERE h.tenant_id = $1 AND h.entity_id = page.entity_id AND h.attribute_id = wanted.attribute_id
+                AND h.event_time > '1969-12-31T00:00:00Z' AND h.event_time <= $6
+        ) AS w
+        WHERE w.before IS DISTINCT FROM w.event_time AND w.deletion = 0 AND w.row_version > erased.floor
+        ORDER BY w.event_time DESC, w.row_version DESC LIMIT 1
+    ) AS newest
+) AS f ON true
+LEFT JOIN source_types AS s ON s.source_type_id = f.source_type_id
+ORDER BY page.entity_id, f.attribute_key COLLATE "C";
+
+-- name: history_oldest_first
+-- Observations of attribute $3 of an entity from $4 to before $5, at most $6. The last row at an event time counts.
+SELECT w.event_time, w.value_type, s.source_type, w.value_int, w.value_uint, w.value_double, w.value_bool, w.value_text, w.value_bytes
+FROM attribute_keys AS k
+CROSS JOIN LATERAL (
+    SELECT greatest(
+        (SELECT max(h.row_version) FROM entity_attributes AS h
+        WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id = k.attribute_id AND h.event_time = '1969-12-31T00:00:00Z'),
+        (SELECT max(h.row_version) FROM entity_attributes AS h
+        WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id = 0 AND h.event_time = '1969-12-31T00:00:00Z'),
+        0
+    ) AS floor
+) AS erased
+CROSS JOIN LATERAL (
+    SELECT h.*, lead(h.event_time) OVER (ORDER BY h.event_time, h.row_version) AS after
+    FROM entity_attributes AS h
+    WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id = k.attribute_id AND h.event_time >= $4 AND h.event_time < $5
+) AS w
+LEFT JOIN source_types AS s ON s.source_type_id = w.source_type_id
+WHERE k.tenant_id = $1 AND k.attribute_key = $3 AND w.after IS DISTINCT FROM w.event_time AND w.deletion = 0 AND w.row_version > erased.floor
+ORDER BY w.event_time LIMIT $6;
+
+-- name: history_newest_first
+-- The same, newest first: the first row at an event time counts.
+SELECT w.event_time, w.value_type, s.source_type, w.value_int, w.value_uint, w.value_double, w.value_bool, w.value_text, w.value_bytes
+FROM attribute_keys AS k
+CROSS JOIN LATERAL (
+    SELECT greatest(
+        (SELECT max(h.row_version) FROM entity_attributes AS h
+        WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id = k.attribute_id AND h.event_time = '1969-12-31T00:00:00Z'),
+        (SELECT max(h.row_version) FROM entity_attributes AS h
+        WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id = 0 AND h.event_time = '1969-12-31T00:00:00Z'),
+        0
+    ) AS floor
+) AS erased
+CROSS JOIN LATERAL (
+    SELECT h.*, lag(h.event_time) OVER (ORDER BY h.event_time DESC, h.row_version DESC) AS before
+    FROM entity_attributes AS h
+    WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id = k.attribute_id AND h.event_time >= $4 AND h.event_time < $5
+) AS w
+LEFT JOIN source_types AS s ON s.source_type_id = w.source_type_id
+WHERE k.tenant_id = $1 AND k.attribute_key = $3 AND w.before IS DISTINCT FROM w.event_time AND w.deletion = 0 AND w.row_version > erased.floor
+ORDER BY w.event_time DESC LIMIT $6;
+
+-- name: aggregate_attribute
+-- Figures of attribute $2 from $3 to before $4, over all entities that are not deleted, by entity if $5 and by buckets of $6
+-- microseconds since 1970 if not NULL; groups above ($7, $8), at most $9. -1 stands for "not grouped by".
+SELECT g.*
+FROM (
+    SELECT
+        CASE WHEN $5::boolean THEN w.entity_id ELSE -1 END AS entity_id,
+        CASE WHEN $6::bigint IS NULL THEN -1 ELSE floor(extract(epoch FROM w.event_time) * 1000000 / $6) * $6 END::bigint AS bucket,
+        count(*) AS count,
+        count(w.value_int) + count(w.value_uint) AS integers, count(w.value_double) AS doubles,
+        min(w.value_int) AS min_int, max(w.value_int) AS max_int, min(w.value_uint) AS min_uint, max(w.value_uint) AS max_uint,
+        min(w.value_double) AS min_double, max(w.value_double) AS max_double,
+        coalesce(sum(w.value_int), 0) + coalesce(sum(w.value_uint), 0) AS integer_sum, coalesce(sum(w.value_double), 0) AS double_sum
+    FROM attribute_keys AS k
+    JOIN entities AS e ON e.tenant_id = k.tenant_id AND NOT e.deleted
+    CROSS JOIN LATERAL (
+        SELECT greatest(
+            (SELECT max(h.row_version) FROM entity_attributes AS h
+            WHERE h.tenant_id = $1 AND h.entity_id = e.entity_id AND h.attribute_id = k.attribute_id AND h.event_time = '1969-12-31T00:00:00Z'),
+            (SELECT max(h.row_version) FROM entity_attributes AS h
+            WHERE h.tenant_id = $1 AND h.entity_id = e.entity_id AND h.attribute_id = 0 AND h.event_time = '1969-12-31T00:00:00Z'),
+            0
+        ) AS floor
+    ) AS erased
+    CROSS JOIN LATERAL (
+        SELECT h.*, lead(h.event_time) OVER (ORDER BY h.event_time, h.row_version) AS after
+        FROM entity_attributes AS h
+        WHERE h.tenant_id = $1 AND h.entity_id = e.entity_id AND h.attribute_id = k.attribute_id AND h.event_time >= $3 AND h.event_time < $4
+    ) AS w
+    WHERE k.tenant_id = $1 AND k.attribute_key = $2 AND w.after IS DISTINCT FROM w.event_time AND w.deletion = 0 AND w.row_version > erased.floor
+    GROUP BY 1, 2
+) AS g
+WHERE (g.entity_id, g.bucket) > ($7, $8)
+ORDER BY g.entity_id, g.bucket LIMIT $9;

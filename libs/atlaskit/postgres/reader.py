@@ -1,0 +1,204 @@
+"""Reads of one tenant on one connection: first a probe: what is this server, how far has it come; then data.
+
+Both stand in one READ COMMITTED transaction, the probe in an earlier statement: then the data's snapshot is not older
+than the position that was probed. In one statement, or on two connections, it could be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from atlaskit.clock import Clock
+from atlaskit.figures import Figures
+from atlaskit.freshness.proofs import PrimaryRead, ReplicaRead
+from atlaskit.model import MAX_ENTITY_ID, EntityState, Observation, Scalar, TypedValue, ValueType
+from atlaskit.position import Lsn, SourceIdentity
+from atlaskit.postgres.pool import Pool, Row, Session
+from atlaskit.sql import load
+
+_SQL: Final = load(Path(__file__).parent / "queries")
+_FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FOREVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
+_COLUMN: Final = {
+    ValueType.INT64: "value_int",
+    ValueType.UINT64: "value_uint",
+    ValueType.DOUBLE: "value_double",
+    ValueType.BOOL: "value_bool",
+    ValueType.STRING: "value_text",
+    ValueType.BYTES: "value_bytes",
+}
+
+
+@asynccontextmanager
+async def reading(pool: Pool, tenant_id: int, limit: timedelta) -> AsyncIterator[Reader]:
+    """Lend a connection in a read-only transaction for the reads of one tenant. The block should take at most `limit`.
+
+    Cancelled, the running statement is cancelled at the server.
+    """
+    async with pool.lease(limit) as session, session.transaction(isolation="read_committed", readonly=True):
+        yield Reader(session, tenant_id, limit)
+
+
+class Reader:
+    """Statements of one tenant. Probe first: it also sets the tenant that the rows' policies let through.
+
+    Every statement takes at most the limit, and raises the errors of `atlaskit.postgres.errors`.
+    """
+
+    def __init__(self, session: Session, tenant_id: int, limit: timedelta) -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+        self._limit = limit
+        # Zero would mean no limit at all.
+        self._settings = (str(tenant_id), str(max(int(limit.total_seconds() * 1000), 1)))
+
+    async def probe_primary(self, clock: Clock) -> PrimaryRead:
+        """Return which server this is, with the boot instants around the question."""
+        asked = clock.boot()
+        row = await self._session.row(_SQL["probe_primary"], *self._settings, limit=self._limit)
+        answered = clock.boot()
+        assert row is not None
+        timeline, position = row["timeline"], row["position"]
+        identity = None if timeline is None else SourceIdentity(row["system_identifier"], timeline)
+        return PrimaryRead(identity, row["in_recovery"], asked, answered, None if position is None else Lsn(position))
+
+    async def probe_replica(self) -> ReplicaRead:
+        """Return how far this standby has replayed and what its receiver follows."""
+        row = await self._session.row(_SQL["probe_replica"], *self._settings, limit=self._limit)
+        assert row is not None
+        return ReplicaRead(
+            replayed=None if row["position"] is None else Lsn(row["position"]),
+            in_recovery=row["in_recovery"],
+            system_identifier=row["system_identifier"],
+            receiver_streaming=row["receiver_streaming"] is True,
+            receiver_timeline=row["receiver_timeline"],
+        )
+
+    async def flushed(self) -> Lsn:
+        """Return a position at or above everything that was read so far. For a primary."""
+        return Lsn(await self._session.value(_SQL["flushed_position"], limit=self._limit))
+
+    async def replayed(self) -> Lsn:
+        """Return a position at or above everything that was read so far. For a standby."""
+        return Lsn(await self._session.value(_SQL["replayed_position"], limit=self._limit))
+
+    async def entity(
+        self, entity_id: int, *, attributes: Collection[str] = (), as_of: datetime | None = None, most: int = 10_000
+    ) -> EntityState | None:
+        """Return the entity with its values current at `as_of` (event time; None: the newest), or None.
+
+        An empty `attributes` asks for all of them, of which at most `most` come.
+        """
+        if attributes:
+            found = await self._page(entity_id - 1, entity_id, 1, attributes, as_of)
+        else:
+            rows = await self._session.fetch(
+                _SQL["entity_with_all_values"],
+                self._tenant_id, entity_id, as_of or _FOREVER, most,
+                limit=self._limit,
+            )  # fmt: skip
+            found = self._entities(rows)
+        return found[0] if found else None
+
+    async def entities(
+        self, after: int, count: int, *, attributes: Collection[str] = (), as_of: datetime | None = None
+    ) -> list[EntityState]:
+        """Return up to `count` entities with ids above `after` in order of id, each with these of its values."""
+        return await self._page(after, MAX_ENTITY_ID, count, attributes, as_of)
+
+    async def history(
+        self,
+        entity_id: int,
+        attribute_key: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        newest_first: bool = False,
+        most: int,
+    ) -> list[Observation]:
+        """Return the observations with start <= event time < end by event time, at most `most`."""
+        name = "history_newest_first" if newest_first else "history_oldest_first"
+        bounds = (start or _FIRST, end or _FOREVER)
+        rows = await self._session.fetch(
+            _SQL[name], self._tenant_id, entity_id, attribute_key, *bounds, most, limit=self._limit
+        )
+        return [_observation(attribute_key, row) for row in rows]
+
+    async def aggregate(
+        self,
+        attribute_key: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        by_entity: bool = False,
+        bucket: timedelta | None = None,
+        after: tuple[int, int] = (-2, 0),
+        most: int,
+    ) -> list[Figures]:
+        """Return figures of one attribute by group, ordered by entity and bucket, of the groups above `after`.
+
+        `after` is the entity and the bucket's start in microseconds since 1970, -1 where it is not grouped by.
+        """
+        width = None if bucket is None else bucket // timedelta(microseconds=1)
+        bounds = (start or _FIRST, end or _FOREVER)
+        rows = await self._session.fetch(
+            _SQL["aggregate_attribute"],
+            self._tenant_id, attribute_key, *bounds, by_entity, width, *after, most,
+            limit=self._limit,
+        )  # fmt: skip
+        return [_figures(row) for row in rows]
+
+    async def _page(
+        self, above: int, through: int, count: int, attributes: Collection[str], as_of: datetime | None
+    ) -> list[EntityState]:
+        rows = await self._session.fetch(
+            _SQL["entities_with_values"],
+            self._tenant_id, above, through, count, list(attributes), as_of or _FOREVER,
+            limit=self._limit,
+        )  # fmt: skip
+        return self._entities(rows)
+
+    def _entities(self, rows: Sequence[Row]) -> list[EntityState]:
+        groups = (list(group) for _, group in groupby(rows, key=lambda row: row["entity_id"]))
+        return [self._entity(group) for group in groups]
+
+    def _entity(self, rows: Sequence[Row]) -> EntityState:
+        first = rows[0]
+        return EntityState(
+            tenant_id=self._tenant_id,
+            entity_id=first["entity_id"],
+            entity_key=first["entity_key"] or "",
+            asset_type=first["asset_type"] or "",
+            created_at=first["created_at"],
+            values=tuple(_observation(row["attribute_key"], row) for row in rows if row["attribute_key"] is not None),
+        )
+
+
+def _observation(attribute_key: str, row: Row) -> Observation:
+    kind = ValueType(row["value_type"])
+    stored = row[_COLUMN[kind]]
+    value: Scalar = int(stored) if kind is ValueType.UINT64 else stored
+    return Observation(attribute_key, row["event_time"], TypedValue(kind, value), row["source_type"] or "")
+
+
+def _figures(row: Row) -> Figures:
+    return Figures(
+        entity_id=None if row["entity_id"] < 0 else row["entity_id"],
+        bucket=None if row["bucket"] < 0 else _FIRST + timedelta(microseconds=row["bucket"]),
+        count=row["count"],
+        integers=row["integers"],
+        doubles=row["doubles"],
+        min_int64=row["min_int"],
+        max_int64=row["max_int"],
+        min_uint64=None if row["min_uint"] is None else int(row["min_uint"]),
+        max_uint64=None if row["max_uint"] is None else int(row["max_uint"]),
+        min_double=row["min_double"],
+        max_double=row["max_double"],
+        integer_sum=int(row["integer_sum"]),
+        double_sum=row["double_sum"],
+    )

@@ -1,0 +1,57 @@
+"""What every copy is to the router: a place that answers a question and says what its answer covers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from atlaskit.clock import BootInstant
+from atlaskit.freshness.proofs import Proof
+from atlaskit.model import Source, Tenant, entity_id_of
+from atlaskit.position import Token
+from atlaskit.rpc.deadline import Deadline
+
+from atlas_query_router.questions import Question, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What goes with a question through every attempt to answer it. `received` precedes everything read for it."""
+
+    tenant: Tenant
+    received: BootInstant
+    deadline: Deadline
+    want_session_token: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One attempt. Without a `proof` its staleness is unknown. `answered` False: the data were not even asked for."""
+
+    proof: Proof | None
+    answered: bool
+    rows: Rows = None
+    session_token: Token | None = None
+
+
+class Backend(Protocol):
+    """One copy."""
+
+    @property
+    def source(self) -> Source:
+        """Return which copy it is."""
+        ...
+
+    async def read(self, question: Question, call: Call, worth: Callable[[Proof | None], bool]) -> Reply:
+        """Answer the question, with what the answer is proven to cover.
+
+        Where the proof is known before the data are read and is not `worth` it, they are not read. Cancelled, the
+        statement is cancelled at the store. Raises Unavailable, DeadlinePassed or Overloaded.
+        """
+        ...
+
+
+def entity_number(tenant: Tenant, entity: int | str) -> int:
+    """Return the platform's number of an entity that is named by key or by number."""
+    return entity if isinstance(entity, int) else entity_id_of(tenant.entity_hash_key, entity)

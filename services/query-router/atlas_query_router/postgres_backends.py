@@ -1,0 +1,95 @@
+"""The primary and the replica as sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import assert_never
+
+from atlaskit.clock import Clock
+from atlaskit.freshness.proofs import Proof, prove_primary, prove_replica
+from atlaskit.model import Source, Tenant
+from atlaskit.position import Token
+from atlaskit.postgres.pool import Pool
+from atlaskit.postgres.reader import Reader, reading
+
+from atlas_query_router.backends import Call, Reply, entity_number
+from atlas_query_router.lag_board import LagBoard
+from atlas_query_router.questions import (
+    EntityQuestion,
+    FiguresQuestion,
+    HistoryQuestion,
+    ListQuestion,
+    PositionQuestion,
+    Question,
+    Rows,
+)
+
+
+class PrimaryBackend:
+    """Reads of the primary: which server it is, then the data, on one connection."""
+
+    source = Source.PRIMARY
+
+    def __init__(self, pool: Pool, board: LagBoard, clock: Clock) -> None:
+        self._pool = pool
+        self._board = board
+        self._clock = clock
+
+    async def read(self, question: Question, call: Call, worth: Callable[[Proof | None], bool]) -> Reply:
+        async with reading(self._pool, call.tenant.tenant_id, call.deadline.require("reading the primary")) as reader:
+            probe = await reader.probe_primary(self._clock)
+            known = self._board.known()
+            proof = None if known is None else prove_primary(known, probe, call.received)
+            if not worth(proof):
+                return Reply(proof, answered=False)
+            rows = await answer(reader, call.tenant, question)
+            token = None
+            if call.want_session_token and proof is not None:
+                token = Token(proof.epoch, await reader.flushed())
+            return Reply(proof, True, rows, token)
+
+
+class ReplicaBackend:
+    """Reads of a streaming replica: the position replayed, then the data, on one connection."""
+
+    source = Source.REPLICA
+
+    def __init__(self, pool: Pool, board: LagBoard) -> None:
+        self._pool = pool
+        self._board = board
+
+    async def read(self, question: Question, call: Call, worth: Callable[[Proof | None], bool]) -> Reply:
+        async with reading(self._pool, call.tenant.tenant_id, call.deadline.require("reading the replica")) as reader:
+            probe = await reader.probe_replica()
+            known = self._board.known()
+            proof = None if known is None else prove_replica(known, probe)
+            if not worth(proof):
+                return Reply(proof, answered=False)
+            rows = await answer(reader, call.tenant, question)
+            token = None
+            if call.want_session_token and proof is not None:
+                token = Token(proof.epoch, await reader.replayed())
+            return Reply(proof, True, rows, token)
+
+
+async def answer(reader: Reader, tenant: Tenant, question: Question) -> Rows:
+    """Return what the statement after the probe gives."""
+    match question:
+        case EntityQuestion(entity=entity, attributes=attributes, as_of=as_of, most=most):
+            number = entity_number(tenant, entity)
+            return await reader.entity(number, attributes=attributes, as_of=as_of, most=most + 1)
+        case ListQuestion(after=after, most=most, attributes=attributes, as_of=as_of):
+            return await reader.entities(after, most, attributes=attributes, as_of=as_of)
+        case HistoryQuestion(start=start, end=end, newest_first=newest_first, most=most):
+            number = entity_number(tenant, question.entity)
+            return await reader.history(
+                number, question.attribute, start=start, end=end, newest_first=newest_first, most=most
+            )
+        case FiguresQuestion(start=start, end=end, by_entity=by_entity, bucket=bucket, after=after, most=most):
+            return await reader.aggregate(
+                question.attribute, start=start, end=end, by_entity=by_entity, bucket=bucket, after=after, most=most
+            )
+        case PositionQuestion():
+            return None
+        case _:
+            assert_never(question)

@@ -1,0 +1,70 @@
+"""What a caller can ask, and what a copy answers, in the terms of the platform. Every question names one tenant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from atlaskit.figures import Figures
+from atlaskit.model import EntityState, Observation
+
+
+@dataclass(frozen=True, slots=True)
+class EntityQuestion:
+    """One entity with the values current at `as_of` (None: the newest) of these attributes (none: of all)."""
+
+    tenant_id: int
+    entity: int | str
+    attributes: tuple[str, ...] = ()
+    as_of: datetime | None = None
+    most: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuestion:
+    """Entities with ids above `after`, by id."""
+
+    tenant_id: int
+    attributes: tuple[str, ...]
+    as_of: datetime | None
+    after: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuestion:
+    """Observations of one attribute with start <= event time < end."""
+
+    tenant_id: int
+    entity: int | str
+    attribute: str
+    start: datetime | None
+    end: datetime | None
+    newest_first: bool
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class FiguresQuestion:
+    """Figures of one attribute by group, of the groups above `after` (entity, start of bucket in microseconds)."""
+
+    tenant_id: int
+    attribute: str
+    start: datetime | None
+    end: datetime | None
+    by_entity: bool
+    bucket: timedelta | None
+    after: tuple[int, int]
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class PositionQuestion:
+    """Nothing but how far a copy has come."""
+
+    tenant_id: int
+
+
+Question: TypeAlias = EntityQuestion | ListQuestion | HistoryQuestion | FiguresQuestion | PositionQuestion
+Rows: TypeAlias = EntityState | list[EntityState] | list[Observation] | list[Figures] | None

@@ -1,0 +1,197 @@
+"""Chooses a source for each read, checks what it proved, and falls back within the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from atlaskit.clock import Clock
+from atlaskit.errors import AtlasError, DeadlinePassed, Overloaded, Unavailable
+from atlaskit.freshness.certificate import Certificate, PassedOver, PassedOverFor, certify
+from atlaskit.freshness.proofs import Proof
+from atlaskit.freshness.requirement import Policy, Requirement
+from atlaskit.freshness.routing import plan, shortfall
+from atlaskit.model import Source
+from atlaskit.rpc.deadline import Deadline
+from atlaskit.telemetry.names import Attribute, SpanName
+from opentelemetry.trace import Tracer
+
+from atlas_query_router.backends import Backend, Call, Reply
+from atlas_query_router.lag_board import LagBoard
+from atlas_query_router.policy import freshest_first, honours_token, lost_token, refusal, worth_waiting
+from atlas_query_router.questions import Question, Rows
+
+# The share of the time left that one source may take when another could still answer.
+SHARE = 3
+# Kept of a call's deadline for the last attempt after a wait, and for the way back.
+RESERVE = timedelta(milliseconds=50)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was read, and what it is proven to cover."""
+
+    rows: Rows
+    certificate: Certificate
+
+
+class Refusal(Exception):
+    """No answer; `error` says why and `certificate` which sources were passed over."""
+
+    def __init__(self, error: AtlasError, certificate: Certificate) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.certificate = certificate
+
+
+class Router:
+    """Answers questions from the copies that `backends` holds.
+
+    At most `fallback_cap` reads at a time fall back onto the primary. A source that may cover a token in a moment is
+    given `token_patience` before the next one is asked.
+    """
+
+    def __init__(
+        self,
+        backends: Mapping[Source, Backend],
+        board: LagBoard,
+        clock: Clock,
+        tracer: Tracer,
+        *,
+        fallback_cap: int,
+        token_patience: timedelta,
+    ) -> None:
+        self._backends = backends
+        self._board = board
+        self._clock = clock
+        self._tracer = tracer
+        self._fallbacks_left = fallback_cap
+        self._token_patience = token_patience
+
+    async def answer(self, question: Question, requirement: Requirement, call: Call) -> Answer:
+        """Return the answer with its certificate. Raises Refusal when no source is proven fresh enough.
+
+        It takes no longer than the call's deadline. Cancelled, the running read is cancelled at its store.
+        """
+        until = _wait_until(requirement, call.deadline)
+        while True:
+            if (lost := lost_token(requirement, self._board.known())) is not None:
+                raise Refusal(lost, self._unanswered(requirement, ()))
+            outcome = await self._one_pass(question, requirement, call, until)
+            if isinstance(outcome, Answer):
+                return outcome
+            if not worth_waiting(requirement, outcome) or not await self._board.next_reading(until):
+                break
+        if requirement.policy is Policy.DEGRADE:
+            for source in freshest_first(outcome):
+                degraded = await self._degraded(source, question, requirement, call, outcome)
+                if degraded is not None:
+                    return degraded
+        raise Refusal(refusal(requirement, outcome), self._unanswered(requirement, outcome))
+
+    async def _one_pass(
+        self, question: Question, requirement: Requirement, call: Call, until: Deadline
+    ) -> Answer | tuple[PassedOver, ...]:
+        """Ask each source that is worth it once, in order, until one is proven fresh enough."""
+        chosen = plan(requirement, self._board.known(), self._backends)
+        passed = list(chosen.passed_over)
+        for number, source in enumerate(chosen.sources, start=1):
+            last = number == len(chosen.sources)
+            outcome = await self._patiently(source, question, requirement, call, until, last=last)
+            if isinstance(outcome, Reply):
+                return self._answered(source, outcome, requirement, call, passed)
+            passed.append(outcome)
+        return tuple(passed)
+
+    async def _patiently(
+        self, source: Source, question: Question, requirement: Requirement, call: Call, until: Deadline, *, last: bool
+    ) -> Reply | PassedOver:
+        """Ask one source; if others follow and only the token is missing, ask again while patience lasts."""
+        patience = min(until, Deadline.after(self._token_patience))
+        while True:
+            outcome = await self._judged(source, question, requirement, call, last=last)
+            missing = isinstance(outcome, PassedOver) and outcome.reason is PassedOverFor.TOKEN_NOT_COVERED
+            if last or not missing or not await self._board.next_reading(patience):
+                return outcome
+
+    async def _judged(
+        self, source: Source, question: Question, requirement: Requirement, call: Call, *, last: bool
+    ) -> Reply | PassedOver:
+        """Ask one source once, and check the requirement against what its answer proved, not what was polled."""
+        limited = call if last else replace(call, deadline=_share(call.deadline))
+        reply = await self._asked(
+            source, question, requirement, limited, lambda p: shortfall(source, p, requirement, call.received) is None
+        )
+        if isinstance(reply, PassedOver):
+            return reply
+        return shortfall(source, reply.proof, requirement, call.received) or reply
+
+    async def _degraded(
+        self,
+        source: Source,
+        question: Question,
+        requirement: Requirement,
+        call: Call,
+        passed: Sequence[PassedOver],
+    ) -> Answer | None:
+        """Return an answer of any age, or of unknown age, that honours the token; or None."""
+        reply = await self._asked(
+            source, question, requirement, call, lambda proof: honours_token(source, proof, requirement)
+        )
+        if isinstance(reply, PassedOver) or not reply.answered or not honours_token(source, reply.proof, requirement):
+            return None
+        others = [entry for entry in passed if entry.source is not source]
+        return self._answered(source, reply, requirement, call, others)
+
+    async def _asked(
+        self,
+        source: Source,
+        question: Question,
+        requirement: Requirement,
+        call: Call,
+        worth: Callable[[Proof | None], bool],
+    ) -> Reply | PassedOver:
+        capped = source is Source.PRIMARY and requirement.sources[0] is not Source.PRIMARY
+        if capped and self._fallbacks_left <= 0:
+            return PassedOver(source, PassedOverFor.BUDGET_EXHAUSTED)
+        self._fallbacks_left -= capped
+        try:
+            with self._tracer.start_as_current_span(SpanName.QUERY_READ) as span:
+                span.set_attribute(Attribute.SOURCE, source.value)
+                async with asyncio.timeout(call.deadline.require(f"reading {source}").total_seconds()):
+                    return await self._backends[source].read(question, call, worth)
+        except (Unavailable, Overloaded, DeadlinePassed, TimeoutError):
+            return PassedOver(source, PassedOverFor.UNAVAILABLE)
+        finally:
+            self._fallbacks_left += capped
+
+    def _answered(
+        self, source: Source, reply: Reply, requirement: Requirement, call: Call, passed: Sequence[PassedOver]
+    ) -> Answer:
+        known = self._board.known()
+        copy = None if known is None else known.copies.get(source)
+        certificate = certify(
+            source,
+            reply.proof,
+            call.received,
+            requirement,
+            self._clock.wall(),
+            fallbacks=tuple(passed),
+            session_token=reply.session_token,
+            replication_lag=None if copy is None else copy.lag,
+        )
+        return Answer(reply.rows, certificate)
+
+    def _unanswered(self, requirement: Requirement, passed: Sequence[PassedOver]) -> Certificate:
+        return Certificate(None, None, requirement, self._clock.wall(), fallbacks=tuple(passed))
+
+
+def _wait_until(requirement: Requirement, deadline: Deadline) -> Deadline:
+    latest = deadline.less(RESERVE)
+    return latest if requirement.max_wait is None else min(latest, Deadline.after(requirement.max_wait))
+
+
+def _share(deadline: Deadline) -> Deadline:
+    return Deadline.after(deadline.remaining() / SHARE)

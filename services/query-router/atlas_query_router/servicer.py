@@ -1,0 +1,178 @@
+"""The query service: requests in, answers with certificates out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Never, TypeAlias
+
+from atlas.freshness.v1 import freshness_pb2 as fpb
+from atlas.query.v1 import query_service_pb2 as pb
+from atlas.query.v1.query_service_pb2_grpc import QueryServiceServicer
+from atlaskit.clock import BootInstant, Clock
+from atlaskit.errors import AtlasError, DeadlinePassed, InvalidRequest, NotBuilt, NotFound, NotFreshEnough, Overloaded
+from atlaskit.figures import Figures
+from atlaskit.freshness.requirement import LONGEST, Policy, Requirement, UseCase, for_use_case
+from atlaskit.model import EntityIdentity, EntityState, Observation, Source, Tenant
+from atlaskit.position import Token
+from atlaskit.rpc.certificate import certified, message_of
+from atlaskit.rpc.deadline import Deadline
+from atlaskit.rpc.freshness_metadata import send_freshness
+from grpc import aio
+
+from atlas_query_router.answers import entity_message, group_message, observation_messages
+from atlas_query_router.backends import Call
+from atlas_query_router.paging import Paging
+from atlas_query_router.questions import PositionQuestion, Question
+from atlas_query_router.requests import (
+    SOURCES,
+    entity_question,
+    figures_question,
+    fixed_part,
+    history_question,
+    list_question,
+    requirement_of,
+)
+from atlas_query_router.router import Answer, Refusal, Router
+from atlas_query_router.tenants import TenantDirectory
+
+Context: TypeAlias = aio.ServicerContext[Any, Any]
+
+# Of the caller's deadline, kept for the way back.
+WAY_BACK = timedelta(milliseconds=5)
+
+
+class AnswerTooLarge(Overloaded):
+    """The answer would hold more than the contract allows in one; ask for less. To come again later does not help."""
+
+    reason = "ANSWER_TOO_LARGE"
+
+    def __init__(self, text: str) -> None:
+        AtlasError.__init__(self, text)
+
+
+class QueryServicer(QueryServiceServicer):
+    """Answers the query service. Every call needs a deadline, which goes down to the statements of the stores."""
+
+    def __init__(self, router: Router, tenants: TenantDirectory, paging: Paging, clock: Clock) -> None:
+        self._router = router
+        self._tenants = tenants
+        self._paging = paging
+        self._clock = clock
+
+    async def GetEntity(self, request: pb.GetEntityRequest, context: Context) -> pb.GetEntityResponse:  # noqa: N802
+        received = self._clock.boot()
+        question = entity_question(request)
+        requirement = requirement_of(request.freshness, UseCase.OPERATIONAL_REPORT)
+        answer = await self._answer(question, requirement, received, context)
+        state = answer.rows
+        if state is None:
+            name = f"entity {question.entity!r} of tenant {question.tenant_id}"
+            raise certified(NotFound(f"{name} does not exist in the copy that answered"), answer.certificate)
+        assert isinstance(state, EntityState)
+        if len(state.values) > question.most:
+            text = f"the entity has more than {question.most} attributes; name those you need in attribute_keys"
+            raise certified(AnswerTooLarge(text), answer.certificate)
+        freshness = await self._certify(answer, context)
+        return pb.GetEntityResponse(entity=entity_message(state, self._clock.wall()), freshness=freshness)
+
+    async def ListEntities(self, request: pb.ListEntitiesRequest, context: Context) -> pb.ListEntitiesResponse:  # noqa: N802
+        received = self._clock.boot()
+        requirement = requirement_of(request.freshness, UseCase.OPERATIONAL_REPORT)
+        question, fixed = list_question(request), fixed_part(request)
+        question, requirement = self._paging.resumed(question, requirement, request.page_token, fixed)
+        answer = await self._answer(self._paging.one_more(question), requirement, received, context)
+        entities: list[EntityState] = self._rows(answer)
+        page, token = self._paging.cut(entities, question, answer.certificate, fixed, lambda e: (e.entity_id,))
+        wall = self._clock.wall()
+        freshness = await self._certify(answer, context)
+        messages = [entity_message(state, wall) for state in page]
+        return pb.ListEntitiesResponse(entities=messages, next_page_token=token, freshness=freshness)
+
+    async def GetAttributeHistory(  # noqa: N802
+        self, request: pb.GetAttributeHistoryRequest, context: Context
+    ) -> pb.GetAttributeHistoryResponse:
+        received = self._clock.boot()
+        requirement = requirement_of(request.freshness, UseCase.OPERATIONAL_REPORT)
+        question, fixed = history_question(request), fixed_part(request)
+        question, requirement = self._paging.resumed(question, requirement, request.page_token, fixed)
+        answer = await self._answer(self._paging.one_more(question), requirement, received, context)
+        seen: list[Observation] = self._rows(answer)
+        page, token = self._paging.cut(seen, question, answer.certificate, fixed, self._paging.event_time)
+        freshness = await self._certify(answer, context)
+        messages = observation_messages(page)
+        return pb.GetAttributeHistoryResponse(observations=messages, next_page_token=token, freshness=freshness)
+
+    async def AggregateAttribute(  # noqa: N802
+        self, request: pb.AggregateAttributeRequest, context: Context
+    ) -> pb.AggregateAttributeResponse:
+        received = self._clock.boot()
+        requirement = requirement_of(request.freshness, UseCase.ANALYTICS)
+        question, fixed = figures_question(request), fixed_part(request)
+        question, requirement = self._paging.resumed(question, requirement, request.page_token, fixed)
+        answer = await self._answer(self._paging.one_more(question), requirement, received, context)
+        groups: list[Figures] = self._rows(answer)
+        if not groups and not request.group_by:
+            groups = [Figures()]  # one group, even of nothing
+        page, token = self._paging.cut(groups, question, answer.certificate, fixed, self._paging.group)
+        freshness = await self._certify(answer, context)
+        messages = [group_message(figures, request) for figures in page]
+        return pb.AggregateAttributeResponse(groups=messages, next_page_token=token, freshness=freshness)
+
+    async def DescribeAttributes(self, request: pb.DescribeAttributesRequest, context: Context) -> Never:  # noqa: N802
+        raise NotBuilt("DescribeAttributes is not built yet; GetEntity without attribute_keys shows those of an entity")
+
+    async def WaitForPosition(self, request: pb.WaitForPositionRequest, context: Context) -> pb.WaitForPositionResponse:  # noqa: N802
+        received = self._clock.boot()
+        source = SOURCES.get(request.source)
+        if source is None or source is Source.LAKE:
+            raise InvalidRequest("source", "must be PRIMARY, REPLICA or OLAP", "UNKNOWN_ENUM")
+        requirement = replace(
+            for_use_case(UseCase.ML_TRAINING),
+            max_staleness=LONGEST,
+            sources=(source,),
+            policy=Policy.WAIT,
+            at_least=Token.parse(request.token, "token"),
+        )
+        if request.tenant_id < 1:
+            raise InvalidRequest("tenant_id", "must be 1 to 2147483647", "REQUIRED")
+        answer = await self._answer(PositionQuestion(request.tenant_id), requirement, received, context, late=True)
+        return pb.WaitForPositionResponse(freshness=await self._certify(answer, context))
+
+    async def _answer(
+        self,
+        question: Question,
+        requirement: Requirement,
+        received: BootInstant,
+        context: Context,
+        *,
+        late: bool = False,
+    ) -> Answer:
+        """Return the answer. With `late`, one that is not fresh enough means that its deadline passed."""
+        deadline = Deadline.of(context).less(WAY_BACK)
+        tenant = await self._tenants.get(question.tenant_id, deadline)
+        _check_identity(tenant, question)
+        call = Call(tenant, received, deadline, requirement.want_session_token)
+        try:
+            return await self._router.answer(question, requirement, call)
+        except Refusal as refused:
+            error = refused.error
+            if late and type(error) is NotFreshEnough:
+                error = DeadlinePassed(f"the copy does not cover the position in time: {error}")
+            raise certified(error, refused.certificate) from None
+
+    async def _certify(self, answer: Answer, context: Context) -> fpb.Freshness:
+        freshness = message_of(answer.certificate)
+        await send_freshness(context, freshness)
+        return freshness
+
+    @staticmethod
+    def _rows(answer: Answer) -> list[Any]:
+        assert isinstance(answer.rows, list)
+        return answer.rows
+
+
+def _check_identity(tenant: Tenant, question: Question) -> None:
+    by_key = isinstance(getattr(question, "entity", None), str)
+    if by_key and tenant.identity is EntityIdentity.NUMBERED:
+        raise InvalidRequest("entity_key", "this tenant numbers its entities; use entity_id", "IDENTITY_KIND_WRONG")
