@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from hashlib import blake2b
 from typing import Any
 
@@ -39,7 +38,8 @@ class IngestServicer:
 
     async def write(self, request: pb2.WriteAttributesRequest, context: Context) -> pb2.WriteAttributesResponse:
         """Commit one batch and return what became of it."""
-        return await self._write(request, Deadline.of(context))
+        batch = await self._batch(request, Deadline.of(context))
+        return response_of(await self._commit.write(batch))
 
     async def stream(
         self, requests: AsyncIterator[pb2.StreamWriteAttributesRequest | Undecodable], context: Context
@@ -53,7 +53,9 @@ class IngestServicer:
             group.create_task(_send(answers, free, context), name="stream-answers")
             await free.acquire()
             async for request in requests:
-                task = group.create_task(self._answer(request, deadline), name="stream-batch")
+                # Checked here, one after another, and queued in the same order: the later batch wins.
+                checked = await self._checked(request, deadline)
+                task = group.create_task(self._answer(_request_id(request), checked), name="stream-batch")
                 await answers.put(task)
                 await free.acquire()
             await answers.put(None)
@@ -62,26 +64,27 @@ class IngestServicer:
         """Refuse: deletes are not built yet."""
         raise NotBuilt("DeleteAttributes is not built yet; write a new value, which stands in for the old one")
 
-    async def _answer(
+    async def _checked(
         self, request: pb2.StreamWriteAttributesRequest | Undecodable, deadline: Deadline
-    ) -> pb2.StreamWriteAttributesResponse:
+    ) -> WriteBatch | AtlasError:
         if isinstance(request, Undecodable):
-            malformed = InvalidRequest("", "the message is no StreamWriteAttributesRequest", "MESSAGE_MALFORMED")
-            return pb2.StreamWriteAttributesResponse(error=batch_error_of(malformed))
-        # A mark for bad UTF-8 is no id to give back.
-        request_id = "" if "\0" in request.write.request_id else request.write.request_id
+            return InvalidRequest("", "the message is no StreamWriteAttributesRequest", "MESSAGE_MALFORMED")
         try:
-            written = await self._write(request.write, deadline)
+            return await self._batch(request.write, deadline)
+        except AtlasError as error:
+            return error
+
+    async def _answer(self, request_id: str, checked: WriteBatch | AtlasError) -> pb2.StreamWriteAttributesResponse:
+        try:
+            if isinstance(checked, AtlasError):
+                raise checked
+            written = response_of(await self._commit.write(checked))
         except AtlasError as error:
             return pb2.StreamWriteAttributesResponse(request_id=request_id, error=batch_error_of(error))
         return pb2.StreamWriteAttributesResponse(request_id=request_id, written=written)
 
-    async def _write(self, request: pb2.WriteAttributesRequest, deadline: Deadline) -> pb2.WriteAttributesResponse:
+    async def _batch(self, request: pb2.WriteAttributesRequest, deadline: Deadline) -> WriteBatch:
         validation.check_ack_level(request.ack_level, pb2.AckLevel.values())
-        batch = await self._batch(request, deadline.require("the batch was read"))
-        return response_of(await self._commit.write(batch))
-
-    async def _batch(self, request: pb2.WriteAttributesRequest, limit: timedelta) -> WriteBatch:
         validation.check_tenant_id(request.tenant_id)
         request_id = validation.check_request_id(request.request_id)
         form = request.WhichOneof("batch")
@@ -90,10 +93,17 @@ class IngestServicer:
         encoded = request.ByteSize()
         count = len(request.rows.writes) if form == "rows" else len(request.columns.value_types)
         validation.check_count("rows.writes" if form == "rows" else "columns", count, encoded)
-        tenant = await self._tenants.get(request.tenant_id, limit)
+        tenant = await self._tenants.get(request.tenant_id, deadline.require("the tenant was found"))
         digest = digest_of(request)
         said = validation.Request(tenant, request_id, digest, encoded, _sampled_traceparent())
         return validation.checked(_draft(request, form, tenant.identity), said, self._clock.wall())
+
+
+def _request_id(request: pb2.StreamWriteAttributesRequest | Undecodable) -> str:
+    # A mark for bad UTF-8 is no id to give back.
+    if isinstance(request, Undecodable) or "\0" in request.write.request_id:
+        return ""
+    return request.write.request_id
 
 
 def _draft(request: pb2.WriteAttributesRequest, form: str, identity: EntityIdentity) -> Draft:
