@@ -30,12 +30,15 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An event that cannot be stored as a row. It freezes its shard: `code` and `reason` say why."""
+    """An event that cannot be stored as a row. It freezes its partition, and the shard that it names if that is known.
+
+    `code` and `reason` say why."""
 
     offset: int
     code: str
     reason: str
     value: bytes | None
+    shard: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def read_segment(topic: Topic, partition: int, records: Sequence[Record]) -> Seg
         if isinstance(event, Fault):
             faults.append(event)
         elif event.get("shard") != partition:
-            faults.append(_fault(record, "WRONG_PARTITION", f"shard {event.get('shard')} on partition {partition}"))
+            faults.append(_misplaced(record, event.get("shard"), partition))
         elif event.get("__table") == topic.table:
             rows.append(event)
             places.append((record.offset, record.timestamp))
@@ -100,6 +103,11 @@ def _beat(event: RowEvent, record: Record) -> ArrivedBeat | Fault:
         return beat_from(event, record.offset)
     except Undecodable as wrong:
         return _fault(record, "UNDECODABLE", str(wrong))
+
+
+def _misplaced(record: Record, shard: object, partition: int) -> Fault:
+    reason = f"shard {shard!r} on partition {partition}"
+    return Fault(record.offset, "WRONG_PARTITION", reason, record.value, shard if isinstance(shard, int) else None)
 
 
 def _fault(record: Record, code: str, reason: str) -> Fault:

@@ -12,6 +12,7 @@ class SpanName(StrEnum):
     """Names of spans: hops of a row first, in the order it takes them."""
 
     INGEST_COMMIT = "ingest.commit"  # one transaction of the group commit, linked to the calls whose rows it took
+    CDC_DELIVER = "cdc.deliver"  # from the commit of a write to its ledger row in Kafka
     OLAP_DECODE = "olap.decode"  # one poll of Kafka decoded
     OLAP_INSERT = "olap.insert"  # one insert into one ClickHouse table, linked to the write batches in it
     OLAP_VISIBLE = "olap.visible"  # the moment a proven watermark covered the linked write batches

@@ -1,0 +1,13 @@
+"""Run the sink: `python -m atlas_olap_sink`."""
+
+from __future__ import annotations
+
+import sys
+
+from atlaskit.rpc.process import run
+
+from atlas_olap_sink.app import SERVICE, running
+from atlas_olap_sink.settings import Settings
+
+if __name__ == "__main__":
+    sys.exit(run(SERVICE, Settings, running))

@@ -1,0 +1,107 @@
+"""One poll of Kafka as columns by table, with what cannot be decoded told apart. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from atlaskit.cdc.changes import (
+    EntityColumns,
+    HistoryColumns,
+    HotColumns,
+    TermColumns,
+    entity_columns,
+    history_columns,
+    hot_columns,
+    separated,
+    term_columns,
+)
+from atlaskit.cdc.envelope import Fault, RowEvent, Segment
+from atlaskit.cdc.fields import Undecodable
+from atlaskit.cdc.ledger import LedgerRow, ledger_row_from
+from atlaskit.cdc.topics import ASSET_TYPES, ATTRIBUTE_KEYS, ENTITIES, HISTORY, HOT_ATTRIBUTES, LEDGER, Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one poll holds. The columns of a table are those of all its partitions; None where there are no rows."""
+
+    segments: tuple[Segment, ...]
+    history: HistoryColumns | None
+    entities: EntityColumns | None
+    hot: HotColumns | None
+    attribute_keys: TermColumns | None
+    asset_types: TermColumns | None
+    ledger: tuple[tuple[LedgerRow, int], ...]  # with the record's time in Kafka, milliseconds since 1970
+
+    @property
+    def rows(self) -> int:
+        """Return the number of rows, beats not counted."""
+        return sum(len(segment.rows) for segment in self.segments)
+
+
+def attribute_key_columns(rows: Sequence[RowEvent]) -> TermColumns:
+    """Return the rows of `attribute_keys`. Raises Undecodable."""
+    return term_columns(rows, "attribute_id", "attribute_key")
+
+
+def asset_type_columns(rows: Sequence[RowEvent]) -> TermColumns:
+    """Return the rows of `asset_types`. Raises Undecodable."""
+    return term_columns(rows, "asset_type_id", "asset_type")
+
+
+def _ledger_rows(rows: Sequence[RowEvent]) -> list[LedgerRow]:
+    return [ledger_row_from(row) for row in rows]
+
+
+_DECODERS: dict[Topic, Callable[[Sequence[RowEvent]], Any]] = {
+    HISTORY: history_columns,
+    ENTITIES: entity_columns,
+    HOT_ATTRIBUTES: hot_columns,
+    ATTRIBUTE_KEYS: attribute_key_columns,
+    ASSET_TYPES: asset_type_columns,
+    LEDGER: _ledger_rows,
+}
+
+
+def decode(segments: Sequence[Segment]) -> Batch:
+    """Return the segments as one batch. A row that cannot be decoded becomes a fault of its segment."""
+    sound: dict[Topic, list[Segment]] = {}
+    columns: dict[Topic, Any] = {}
+    for topic, decoder in _DECODERS.items():
+        found = [segment for segment in segments if segment.topic == topic]
+        try:
+            columns[topic] = decoder(_rows(found))
+        except Undecodable:
+            found = [_without_faults(segment, decoder) for segment in found]
+            columns[topic] = decoder(_rows(found))
+        sound[topic] = found
+    kept = {topic: columns[topic] if _rows(found) else None for topic, found in sound.items()}
+    timestamps = [time for segment in sound[LEDGER] for time in segment.timestamps]
+    return Batch(
+        segments=tuple(segment for found in sound.values() for segment in found),
+        history=kept[HISTORY],
+        entities=kept[ENTITIES],
+        hot=kept[HOT_ATTRIBUTES],
+        attribute_keys=kept[ATTRIBUTE_KEYS],
+        asset_types=kept[ASSET_TYPES],
+        ledger=tuple(zip(columns[LEDGER], timestamps, strict=True)),
+    )
+
+
+def _rows(segments: Sequence[Segment]) -> list[RowEvent]:
+    return [row for segment in segments for row in segment.rows]
+
+
+def _without_faults(segment: Segment, decoder: Callable[[Sequence[RowEvent]], Any]) -> Segment:
+    reasons = separated(segment.rows, decoder)
+    kept = [place for place in range(len(segment.rows)) if place not in reasons]
+    faults = [Fault(segment.offsets[place], "UNDECODABLE", reason, None) for place, reason in reasons.items()]
+    return replace(
+        segment,
+        rows=tuple(segment.rows[place] for place in kept),
+        offsets=tuple(segment.offsets[place] for place in kept),
+        timestamps=tuple(segment.timestamps[place] for place in kept),
+        faults=tuple(sorted((*segment.faults, *faults), key=lambda fault: fault.offset)),
+    )
