@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from atlas_client import AtlasClient, Identity, Tenant
 from atlas_local.launch import Launched, launched
 from atlas_local.migrations import apply_migrations
 from atlas_local.stack import LocalStack, StackOptions, local_stack
@@ -33,6 +35,26 @@ async def atlas(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> 
     """Every service over the stack; shared likewise."""
     async with launched(stack, directory=tmp_path_factory.mktemp("services"), sample_ratio=1.0) as running:
         yield running
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+async def client(atlas: Launched) -> AsyncIterator[AtlasClient]:
+    """The client library, connected to the services."""
+    async with AtlasClient.connect(ingest=atlas.ingest, query=atlas.query) as connected:
+        yield connected
+
+
+@pytest.fixture
+def new_tenant(client: AtlasClient) -> Callable[..., Awaitable[Tenant]]:
+    """Register a tenant that is this test's own."""
+
+    async def register(identity: Identity = Identity.KEYED, attribute_key_quota: int = 0) -> Tenant:
+        return await client.create_tenant(f"test/{next(_numbers)}/", identity, attribute_key_quota=attribute_key_quota)
+
+    return register
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from maven_artifact import Artifact, RequestException, Requestor, Resolver
 
 from atlas_local.errors import DownloadRefused, from_os_error
 
-MAVEN_CENTRAL = "https://repo1.maven.org/maven2"
+MAVEN_CENTRAL: str = Resolver.default().base
 LOCK = Path(__file__).with_name("jars.lock")
 FOLDERS = frozenset({"kafka", "connect", "debezium"})
 
