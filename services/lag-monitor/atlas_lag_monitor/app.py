@@ -21,7 +21,9 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     """Yield the port that LagService is served on. It is ready whatever stores are down: the board says which."""
     async with (
         open_tracing("lag-monitor", settings) as tracer,
-        open_clickhouse(settings.clickhouse_url, connections=2, waiting=8) as clickhouse,
+        open_clickhouse(
+            settings.clickhouse_url, connections=2, waiting=8, call_limit=settings.epoch_timeout
+        ) as clickhouse,
         monitoring(settings, clickhouse, SystemClock()) as board,
     ):
         servicer = LagServicer(board, settings.watchers)

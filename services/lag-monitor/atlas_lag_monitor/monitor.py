@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from uuid import uuid4
 
 from atlaskit.clickhouse.pool import ClickHouse
@@ -44,13 +44,25 @@ async def monitoring(settings: Settings, clickhouse: ClickHouse, clock: Clock) -
     }
     if (replica := settings.replica_dsn) is not None:
         loops["replica"] = (lambda: poll_replica(replica, settings, evidence), copy(Source.REPLICA))
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(kept_up(name, attempt, failed), name=f"lag-{name}")
-            for name, (attempt, failed) in loops.items()
-        ]
-        try:
-            yield board
-        finally:
-            for task in tasks:
-                task.cancel()
+    with _alone():
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(kept_up(name, attempt, failed), name=f"lag-{name}")
+                for name, (attempt, failed) in loops.items()
+            ]
+            try:
+                yield board
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let a single error leave the task group as itself: what the block raised has a meaning to who called."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from group.exceptions[0].__cause__
+        raise

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
+import pytest
 from atlas.lag.v1 import lag_service_pb2 as pb
 from atlas.lag.v1 import lag_service_pb2_grpc
+from atlas_lag_monitor.app import running
+from atlas_lag_monitor.settings import Settings
 from atlas_local.postgres import PostgresCluster
+from atlaskit.errors import ConfigurationWrong
 
 from .monitors import NOWHERE, ROLE, register, superuser
 
@@ -94,3 +99,16 @@ async def test_a_killed_monitors_place_is_taken_over_under_a_new_identity(
             assert second.monitor_id != first.monitor_id
             assert await session.value(place, second.monitor_id) == before
             assert await session.value(place, first.monitor_id) is None
+
+
+async def test_a_taken_port_is_a_fault_of_the_configuration_and_told_as_one(cluster: PostgresCluster) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Settings(
+            address=f"127.0.0.1:{taken.getsockname()[1]}",
+            postgres_dsn=cluster.primary.dsn(ROLE),
+            clickhouse_url=f"http://{NOWHERE}/atlas",
+            kafka_bootstrap=NOWHERE,
+        )
+        with pytest.raises(ConfigurationWrong, match="cannot listen"):
+            async with running(settings):
+                pytest.fail("it must not start")
