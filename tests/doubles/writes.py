@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 from atlas.ingest.v1 import ingest_service_pb2 as pb2
 from atlas.ingest.v1.value_pb2 import VALUE_TYPE_INT64 as INT64
+from atlas.ingest.v1.value_pb2 import AttributeValue
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def one(entity: str | int, attribute: str, value: float, second: int = 0) -> pb2.AttributeWrite:
     """One observation."""
-    item = pb2.AttributeWrite(attribute_key=attribute, value={"double_value": value})
+    item = pb2.AttributeWrite(attribute_key=attribute, value=AttributeValue(double_value=value))
     if isinstance(entity, str):
         item.entity_key = entity
     else:

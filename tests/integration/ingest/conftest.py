@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from atlas_local.ports import HOST, assign_in
 from atlas_local.postgres import DATABASE, PostgresCluster, PostgresServer, PostgresTuning
 from atlas_local.process import ChildProcess, Command
 from grpc import aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 REGISTER_EPOCH = """
     INSERT INTO epochs (epoch, system_identifier, timeline)
@@ -75,7 +74,7 @@ class Client:
 @asynccontextmanager
 async def client_of(address: str) -> AsyncIterator[Client]:
     async with aio.insecure_channel(address) as channel:
-        yield Client(channel, pb2_grpc.IngestServiceStub(channel), pb2_grpc.TenantServiceStub(channel))  # type: ignore[arg-type]
+        yield Client(channel, pb2_grpc.IngestServiceStub(channel), pb2_grpc.TenantServiceStub(channel))
 
 
 @pytest.fixture(scope="package")
@@ -153,16 +152,13 @@ def spawned(tmp_path: Path) -> Spawn:
 
 async def _serves(address: str) -> bool:
     async with aio.insecure_channel(address) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
         try:
-            answer = await health.Check(
-                health_pb2.HealthCheckRequest(service="atlas.ingest.v1.IngestService"), timeout=1
-            )
+            answer = await check(health_pb2.HealthCheckRequest(service="atlas.ingest.v1.IngestService"), timeout=1)
         except aio.AioRpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
-async def all_done(tasks: list[Awaitable[object]]) -> list[object]:
-    """Return results and errors alike, in order."""
-    return await asyncio.gather(*tasks, return_exceptions=True)

@@ -137,7 +137,8 @@ async def test_broken_connections_are_replaced_and_repeats_count_once(ingest: An
             async with asyncio.timeout(60):
                 while True:
                     try:
-                        return await ingest.writes.WriteAttributes(request, timeout=10)
+                        await ingest.writes.WriteAttributes(request, timeout=10)
+                        return
                     except aio.AioRpcError as error:
                         if error.code() is not StatusCode.UNAVAILABLE:
                             raise

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from atlas.ingest.v1 import ingest_service_pb2 as pb2
 from atlas.ingest.v1 import ingest_service_pb2_grpc as pb2_grpc
+from atlas.ingest.v1.value_pb2 import AttributeValue
 from atlas_ingest.app import running
 from atlas_ingest.settings import PrimaryMode, Settings
 from atlaskit.position import Token
@@ -42,7 +43,7 @@ async def test_every_type_is_stored_bit_for_bit(ingest: Any, database: Any) -> N
     ]
     writes = [one(2**63 - 1, f"attribute {n}", 0) for n in range(len(values))]
     for write, value in zip(writes, values, strict=True):
-        write.value.CopyFrom(pb2.AttributeWrite(value=value).value)
+        write.value.CopyFrom(AttributeValue(**value))
     writes[1].source_type = "Counter64"
     written = await ingest.writes.WriteAttributes(rows(tenant, writes), timeout=10)
     assert (written.stored_count, list(written.item_states), written.repeated) == (6, [], False)

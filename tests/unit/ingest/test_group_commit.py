@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from atlas.ingest.v1 import ingest_service_pb2 as pb2
+from atlas.ingest.v1.value_pb2 import AttributeValue
 from atlas_ingest import validation
 from atlas_ingest.batcher import GroupCommit, Limits, group_commit
 from atlas_ingest.decoding import draft_of_rows
@@ -26,7 +27,9 @@ LIMITS = Limits(queue_rows=4, queue_bytes=10**6, group_rows=3, transaction=timed
 
 
 def batch(rows: int = 1) -> WriteBatch:
-    writes = [pb2.AttributeWrite(entity_id=n, attribute_key="a", value={"bool_value": True}) for n in range(rows)]
+    writes = [
+        pb2.AttributeWrite(entity_id=n, attribute_key="a", value=AttributeValue(bool_value=True)) for n in range(rows)
+    ]
     for item in writes:
         item.event_time.FromDatetime(NOW)
     said = validation.Request(TENANT, uuid.uuid4(), b"d" * 32, 1, "")

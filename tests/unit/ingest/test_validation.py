@@ -6,9 +6,20 @@ import math
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 from atlas.ingest.v1 import ingest_service_pb2 as pb2
+from atlas.ingest.v1.value_pb2 import (
+    VALUE_TYPE_BOOL,
+    VALUE_TYPE_BYTES,
+    VALUE_TYPE_DOUBLE,
+    VALUE_TYPE_INT64,
+    VALUE_TYPE_STRING,
+    VALUE_TYPE_UINT64,
+    AttributeValue,
+    ValueType,
+)
 from atlas_ingest import validation
 from atlas_ingest.decoding import draft_of_columns, draft_of_rows
 from atlas_ingest.servicer import digest_of
@@ -19,6 +30,7 @@ from atlaskit.model import EntityIdentity, Tenant
 from hypothesis import given
 from hypothesis import strategies as st
 
+TYPES = [VALUE_TYPE_INT64, VALUE_TYPE_UINT64, VALUE_TYPE_DOUBLE, VALUE_TYPE_BOOL, VALUE_TYPE_STRING, VALUE_TYPE_BYTES]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW_US = int(NOW.timestamp()) * 1_000_000
 KEYED = Tenant(7, "acme", EntityIdentity.KEYED, 10, 100, b"k" * 16, NOW)
@@ -26,7 +38,9 @@ NUMBERED = Tenant(8, "counted", EntityIdentity.NUMBERED, 5, 100, b"n" * 16, NOW)
 
 
 def write(n: int = 0, tenant: Tenant = KEYED) -> pb2.AttributeWrite:
-    item = pb2.AttributeWrite(attribute_key="temperature", value={"double_value": 20.5 + n}, asset_type="disk")
+    item = pb2.AttributeWrite(
+        attribute_key="temperature", value=AttributeValue(double_value=20.5 + n), asset_type="disk"
+    )
     item.event_time.FromDatetime(NOW - timedelta(minutes=n + 1))
     if tenant is KEYED:
         item.entity_key = f"disk-{n}"
@@ -58,7 +72,14 @@ def columns() -> pb2.ColumnBatch:
         entity_indexes=[0, 0, 0, 1, 1, 1],
         attribute_indexes=[0, 1, 0, 1, 0, 1],
         event_times_us=[NOW_US - n for n in range(6)],
-        value_types=[1, 2, 3, 4, 5, 6],
+        value_types=[
+            VALUE_TYPE_INT64,
+            VALUE_TYPE_UINT64,
+            VALUE_TYPE_DOUBLE,
+            VALUE_TYPE_BOOL,
+            VALUE_TYPE_STRING,
+            VALUE_TYPE_BYTES,
+        ],
         source_type_indexes=[0, 1, 0, 0, 0, 0],
         int64_values=[-(2**63)],
         uint64_values=[2**64 - 1],
@@ -84,7 +105,8 @@ def set_time(delta: timedelta) -> Callable[[pb2.AttributeWrite], None]:
     return lambda w: w.event_time.FromDatetime(NOW + delta)
 
 
-ROWS = {
+Spoil = Callable[[Any], object]
+ROWS: dict[str, tuple[Spoil, str, str]] = {
     "no entity": (lambda w: w.ClearField("entity_key"), "ENTITY_MISSING", "entity"),
     "a number for a keyed tenant": (lambda w: setattr(w, "entity_id", 5), "IDENTITY_KIND_WRONG", "entity_id"),
     "an empty entity key": (lambda w: setattr(w, "entity_key", ""), "TEXT_LENGTH", "entity_key"),
@@ -149,7 +171,7 @@ def test_columns_of_every_type_are_stored_bit_for_bit() -> None:
     assert batch.asset_type_indexes.tolist() == [1, 1, 1, 0, 0, 0]
 
 
-COLUMN_ITEMS = {
+COLUMN_ITEMS: dict[str, tuple[Spoil, list[int], str, str]] = {
     "a bad entity key": (lambda c: c.entity_keys.__setitem__(0, ""), [0, 1, 2], "TEXT_LENGTH", "entity_keys[0]"),
     "NUL in an attribute": (
         lambda c: c.attribute_keys.__setitem__(1, "\0"),
@@ -188,14 +210,14 @@ def test_a_bad_entry_of_a_column_refuses_the_items_that_use_it(name: str) -> Non
 
 def test_an_unknown_value_type_refuses_its_item_and_takes_no_value() -> None:
     batch_columns = columns()
-    batch_columns.value_types[3] = 99  # type: ignore[assignment]
+    batch_columns.value_types[3:4] = cast("list[ValueType]", [99])
     del batch_columns.bool_values[:]
     assert_refused(
         checked(pb2.WriteAttributesRequest(columns=batch_columns)), 3, "VALUE_TYPE_UNKNOWN", "columns.value_types[3]"
     )
 
 
-COLUMN_FAULTS = {
+COLUMN_FAULTS: dict[str, tuple[Spoil, str, str]] = {
     "a short column": (lambda c: c.entity_indexes.pop(), "COLUMN_LENGTH_MISMATCH", "columns.entity_indexes"),
     "a missing value": (lambda c: c.int64_values.pop(), "COLUMN_LENGTH_MISMATCH", "columns.int64_values"),
     "a value too many": (lambda c: c.bytes_values.append(b""), "COLUMN_LENGTH_MISMATCH", "columns.bytes_values"),
@@ -254,7 +276,7 @@ def test_a_small_message_of_large_dictionaries_may_not_grow_beyond_64_mib() -> N
         entity_indexes=[0] * n,
         attribute_indexes=[0] * n,
         event_times_us=list(range(n)),
-        value_types=[4] * n,  # type: ignore[list-item]
+        value_types=[VALUE_TYPE_BOOL] * n,
         bool_values=[True] * n,
     )
     with pytest.raises(InvalidRequest) as refused:
