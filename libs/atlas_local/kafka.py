@@ -70,7 +70,7 @@ class Kafka(ChildProcess):
         if not (self.data / "meta.properties").exists():
             self.data.mkdir(parents=True, exist_ok=True)
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            arguments = ["format", "--cluster-id", cluster, "--config", str(self._settings)]
+            arguments = ["format", f"--cluster-id={cluster}", "--config", str(self._settings)]
             tool = java(self._jars.class_path("kafka"), "kafka.tools.StorageTool", *arguments, heap="64m", quick=True)
             await oneshot.run("kafka storage tool", tool, self.log)
         await super().start()

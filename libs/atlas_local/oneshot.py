@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from atlas_local.errors import PartFailed, from_os_error
-from atlas_local.process import Command, until
+from atlas_local.process import Command, started_as, until
 
 _POLL = 0.005  # seconds between two looks at the process
 
@@ -38,15 +38,12 @@ async def run(name: str, command: Command, log: Path, *, seconds: float = 60.0) 
 
 def _spawn(command: Command, output: int, errors: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - the stack's own commands, no shell
-        command.arguments,
+        started_as(command),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=errors,
         cwd="/",
         env={**os.environ, **command.environment},
-        user=command.user,
-        group=command.group,
-        extra_groups=[] if command.group is not None else None,
         start_new_session=True,
     )
 

@@ -113,9 +113,12 @@ async def running_platform(
         services = {name: _service(name, settings[name], addresses[name], logs) for name in SERVICES}
         for service in services.values():
             stack.push_async_callback(service.stop)
-        async with asyncio.TaskGroup() as group:
-            for service in services.values():
-                group.create_task(service.start(), name=f"start-{service.name}")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for service in services.values():
+                    group.create_task(service.start(), name=f"start-{service.name}")
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
         yield Platform(services, addresses, traces)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -17,8 +16,7 @@ from pathlib import Path
 from atlas_local.errors import PartFailed, from_os_error
 
 _POLL = 0.02  # seconds between two looks at a process
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_LAUNCHER = Path(__file__).with_name("launcher.py")
 
 # Answers True when the part serves; it may raise OSError while the part is still coming up.
 HealthCheck = Callable[[], Awaitable[bool]]
@@ -43,6 +41,14 @@ class Command:
     stop_signal: signal.Signals = signal.SIGTERM
     orphan_signal: signal.Signals = signal.SIGKILL  # sent by the kernel when the parent dies
     stop_seconds: float = 20.0  # after it, SIGKILL
+
+
+def started_as(command: Command) -> list[str]:
+    """Return the arguments that make a child of this process run the command as its user, and die with this process."""
+    user = -1 if command.user is None else command.user
+    group = -1 if command.group is None else command.group
+    tie = [str(os.getpid()), str(int(command.orphan_signal)), str(user), str(group)]
+    return [sys.executable, "-I", "-S", str(_LAUNCHER), *tie, *command.arguments]
 
 
 class ChildProcess:
@@ -149,17 +155,13 @@ class ChildProcess:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(  # noqa: S603 - the stack's own commands, no shell
-                    command.arguments,
+                    started_as(command),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     cwd="/",
                     env={**os.environ, **command.environment},
-                    user=command.user,
-                    group=command.group,
-                    extra_groups=[] if command.group is not None else None,
                     start_new_session=True,
-                    preexec_fn=_die_with_parent(command.orphan_signal),  # noqa: PLW1509 - nothing else sets it before exec
                 )
         except OSError as error:
             known = from_os_error(error, self.log)
@@ -222,20 +224,3 @@ def _await_gone(pids: Sequence[int]) -> None:
     deadline = time.monotonic() + 2.0
     while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.005)
-
-
-def _die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """Return what a child runs before exec so that the kernel signals it when its parent dies; None where it cannot.
-
-    It runs after the change of user, which would clear the setting."""
-    if _LIBC is None:
-        return None
-    prctl = _LIBC.prctl  # looked up here: between fork and exec the loader's lock may be held for ever
-    parent = os.getpid()
-
-    def arrange() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-        if os.getppid() != parent:  # it died before the call above
-            os._exit(1)
-
-    return arrange
