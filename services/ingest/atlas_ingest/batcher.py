@@ -20,6 +20,7 @@ from opentelemetry.trace import Span, Tracer
 log = structlog.get_logger(__name__)
 FIRST_PAUSE = timedelta(milliseconds=50)
 LONGEST_PAUSE = timedelta(seconds=2)
+LEAST_LIMIT = timedelta(milliseconds=1)
 
 
 class GroupWriter(Protocol):
@@ -56,6 +57,7 @@ class Limits(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     batch: WriteBatch
+    until: float  # the loop's clock: nobody waits for the answer after it
     answered: asyncio.Future[Written]
 
     @property
@@ -76,14 +78,16 @@ class GroupCommit:
         self._closed = False
         self._pace = FIRST_PAUSE
 
-    async def write(self, batch: WriteBatch) -> Written:
-        """Return the answer to the batch once it is committed.
+    async def write(self, batch: WriteBatch, limit: timedelta) -> Written:
+        """Return the answer to the batch once it is committed; the caller waits at most `limit`.
 
-        Raises Overloaded at once when the queue is full. Cancelled while it waits, the batch is not written; later, it
+        A transaction runs no longer than the most patient of its callers waits. Raises Overloaded at once when the
+        queue is full. Cancelled while it waits, the batch is not written; later, it
         may be: repeat it with the same request id, as after OutcomeUnknown."""
         if self._closed:
             raise Unavailable("this process is stopping; repeat the call at another one")
-        waiting = _Waiting(batch, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(batch, loop.time() + limit.total_seconds(), loop.create_future())
         full = self._rows + waiting.rows > self._limits.queue_rows or (
             self._bytes + batch.size_bytes > self._limits.queue_bytes
         )
@@ -174,9 +178,11 @@ class GroupCommit:
 
     async def _commit(self, writer: GroupWriter, number: int, group: Sequence[_Waiting]) -> None:
         began = asyncio.get_running_loop().time()
+        patience = timedelta(seconds=max(waiting.until for waiting in group) - began)
+        limit = min(self._limits.transaction, max(patience, LEAST_LIMIT))
         with self._span(group) as span:
             try:
-                outcomes = await writer.commit(number, [w.batch for w in group], self._limits.transaction)
+                outcomes = await writer.commit(number, [w.batch for w in group], limit)
             except AtlasError as error:
                 span.set_attribute(Attribute.ERROR_TYPE, error.reason)
                 log.warning("a group was not committed", calls=len(group), problem=str(error))

@@ -38,8 +38,9 @@ class IngestServicer:
 
     async def write(self, request: pb2.WriteAttributesRequest, context: Context) -> pb2.WriteAttributesResponse:
         """Commit one batch and return what became of it."""
-        batch = await self._batch(request, Deadline.of(context))
-        return response_of(await self._commit.write(batch))
+        deadline = Deadline.of(context)
+        batch = await self._batch(request, deadline)
+        return response_of(await self._commit.write(batch, deadline.require("the batch was queued")))
 
     async def stream(
         self, requests: AsyncIterator[pb2.StreamWriteAttributesRequest | Undecodable], context: Context
@@ -55,7 +56,7 @@ class IngestServicer:
             async for request in requests:
                 # Checked here, one after another, and queued in the same order: the later batch wins.
                 checked = await self._checked(request, deadline)
-                task = group.create_task(self._answer(_request_id(request), checked), name="stream-batch")
+                task = group.create_task(self._answer(_request_id(request), checked, deadline), name="stream-batch")
                 await answers.put(task)
                 await free.acquire()
             await answers.put(None)
@@ -74,11 +75,13 @@ class IngestServicer:
         except AtlasError as error:
             return error
 
-    async def _answer(self, request_id: str, checked: WriteBatch | AtlasError) -> pb2.StreamWriteAttributesResponse:
+    async def _answer(
+        self, request_id: str, checked: WriteBatch | AtlasError, deadline: Deadline
+    ) -> pb2.StreamWriteAttributesResponse:
         try:
             if isinstance(checked, AtlasError):
                 raise checked
-            written = response_of(await self._commit.write(checked))
+            written = response_of(await self._commit.write(checked, deadline.require("the batch was queued")))
         except AtlasError as error:
             return pb2.StreamWriteAttributesResponse(request_id=request_id, error=batch_error_of(error))
         return pb2.StreamWriteAttributesResponse(request_id=request_id, written=written)

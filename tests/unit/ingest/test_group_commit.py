@@ -23,6 +23,7 @@ from opentelemetry.trace import NoOpTracer
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TENANT = Tenant(1, "t", EntityIdentity.NUMBERED, 10, 10, b"k" * 16, NOW)
+PATIENT = timedelta(seconds=60)
 LIMITS = Limits(queue_rows=4, queue_bytes=10**6, group_rows=3, transaction=timedelta(seconds=5))
 
 
@@ -46,6 +47,7 @@ class MemoryStore:
         self.groups: list[tuple[int, list[WriteBatch]]] = []
         self.failures: list[AtlasError] = []
         self.refused_openings = 0
+        self.limits: list[timedelta] = []
         self.opened = 0
         self._number = 0
 
@@ -74,6 +76,7 @@ class MemoryWriter:
         self, number: int, batches: Sequence[WriteBatch], limit: timedelta
     ) -> Sequence[Written | AtlasError]:
         self._store.busy.set()
+        self._store.limits.append(limit)
         await self._store.gate.wait()
         if self._store.failures:
             self.usable = False
@@ -96,7 +99,7 @@ async def committing(store: MemoryStore, writers: int = 1, limits: Limits = LIMI
 async def held(store: MemoryStore, commit: GroupCommit, group: asyncio.TaskGroup) -> asyncio.Task[Written]:
     """Keep the only writer busy with one batch."""
     store.gate.clear()
-    first = group.create_task(commit.write(batch()))
+    first = group.create_task(commit.write(batch(), PATIENT))
     await store.busy.wait()
     return first
 
@@ -104,7 +107,7 @@ async def held(store: MemoryStore, commit: GroupCommit, group: asyncio.TaskGroup
 async def test_an_idle_writer_takes_a_batch_at_once() -> None:
     store = MemoryStore()
     async with committing(store) as commit:
-        written = await commit.write(batch())
+        written = await commit.write(batch(), PATIENT)
     assert written.token == Token(1, Lsn(1))
     assert [len(group) for _, group in store.groups] == [1]
 
@@ -113,7 +116,7 @@ async def test_what_arrives_while_all_are_busy_shares_the_next_transaction() -> 
     store = MemoryStore()
     async with committing(store) as commit, asyncio.TaskGroup() as group:
         await held(store, commit, group)
-        waiting = [group.create_task(commit.write(batch())) for _ in range(3)]
+        waiting = [group.create_task(commit.write(batch(), PATIENT)) for _ in range(3)]
         await asyncio.sleep(0)
         store.gate.set()
         tokens = {(await task).token for task in waiting}
@@ -125,10 +128,10 @@ async def test_a_full_queue_refuses_at_once_and_says_when_to_come_again() -> Non
     store = MemoryStore()
     async with committing(store) as commit, asyncio.TaskGroup() as group:
         await held(store, commit, group)
-        group.create_task(commit.write(batch(4)))
+        group.create_task(commit.write(batch(4), PATIENT))
         await asyncio.sleep(0)
         with pytest.raises(Overloaded) as refused:
-            await commit.write(batch())
+            await commit.write(batch(), PATIENT)
         assert refused.value.retry_after > timedelta(0)
         store.gate.set()
 
@@ -136,15 +139,15 @@ async def test_a_full_queue_refuses_at_once_and_says_when_to_come_again() -> Non
 async def test_a_batch_larger_than_the_queue_is_taken_when_nothing_waits() -> None:
     store = MemoryStore()
     async with committing(store) as commit:
-        assert (await commit.write(batch(9))).answer.item_count == 9
+        assert (await commit.write(batch(9), PATIENT)).answer.item_count == 9
 
 
 async def test_a_batch_that_is_cancelled_while_it_waits_is_not_written() -> None:
     store = MemoryStore()
     async with committing(store) as commit, asyncio.TaskGroup() as group:
         await held(store, commit, group)
-        gone = group.create_task(commit.write(batch()))
-        stays = group.create_task(commit.write(batch()))
+        gone = group.create_task(commit.write(batch(), PATIENT))
+        stays = group.create_task(commit.write(batch(), PATIENT))
         await asyncio.sleep(0)
         gone.cancel()
         await asyncio.sleep(0)
@@ -160,7 +163,7 @@ async def test_a_batch_that_is_cancelled_in_its_transaction_does_not_take_the_ot
         first.cancel()
         await asyncio.sleep(0)
         store.gate.set()
-        await commit.write(batch())
+        await commit.write(batch(), PATIENT)
     assert len(store.groups) == 2
 
 
@@ -169,20 +172,20 @@ async def test_closing_commits_all_that_waits_and_takes_nothing_new() -> None:
     async with asyncio.TaskGroup() as group:
         async with committing(store, limits=LIMITS._replace(queue_rows=100)) as commit:
             await held(store, commit, group)
-            waiting = [group.create_task(commit.write(batch())) for _ in range(7)]
+            waiting = [group.create_task(commit.write(batch(), PATIENT)) for _ in range(7)]
             await asyncio.sleep(0)
             store.gate.set()
         assert all(task.done() and task.result().token for task in waiting)
         with pytest.raises(Unavailable):
-            await commit.write(batch())
+            await commit.write(batch(), PATIENT)
 
 
 async def test_one_request_refused_by_the_store_does_not_refuse_its_neighbours() -> None:
     store = MemoryStore()
     async with committing(store) as commit, asyncio.TaskGroup() as group:
         await held(store, commit, group)
-        reused = asyncio.ensure_future(commit.write(replace(batch(), digest=b"r" * 32)))
-        good = group.create_task(commit.write(batch()))
+        reused = asyncio.ensure_future(commit.write(replace(batch(), digest=b"r" * 32), PATIENT))
+        good = group.create_task(commit.write(batch(), PATIENT))
         await asyncio.sleep(0)
         store.gate.set()
         with pytest.raises(RequestIdReused):
@@ -195,8 +198,8 @@ async def test_a_lost_writer_fails_its_group_and_is_replaced() -> None:
     store.failures.append(Unavailable("broken"))
     async with committing(store) as commit:
         with pytest.raises(Unavailable, match="broken"):
-            await commit.write(batch())
-        assert (await commit.write(batch())).token
+            await commit.write(batch(), PATIENT)
+        assert (await commit.write(batch(), PATIENT)).token
     assert store.opened == 2
 
 
@@ -206,7 +209,7 @@ async def test_without_a_store_a_write_is_refused_rather_than_left_waiting() -> 
     async with committing(store) as commit:
         async with asyncio.timeout(5):
             with pytest.raises(Unavailable, match="no store"):
-                await asyncio.gather(*(commit.write(batch()) for _ in range(2)))
+                await asyncio.gather(*(commit.write(batch(), PATIENT) for _ in range(2)))
 
 
 async def test_numbers_follow_the_order_of_arrival_across_writers() -> None:
@@ -217,7 +220,19 @@ async def test_numbers_follow_the_order_of_arrival_across_writers() -> None:
         asyncio.TaskGroup() as group,
     ):
         for item in sent:
-            group.create_task(commit.write(item))
+            group.create_task(commit.write(item, PATIENT))
     place = {item.request_id: index for index, item in enumerate(sent)}
     order = [place[item.request_id] for _, items in sorted(store.groups, key=lambda g: g[0]) for item in items]
     assert order == sorted(order)
+
+
+async def test_a_transaction_runs_no_longer_than_its_most_patient_caller_waits() -> None:
+    store = MemoryStore()
+    async with committing(store) as commit, asyncio.TaskGroup() as group:
+        await held(store, commit, group)
+        for limit in (timedelta(seconds=1), timedelta(seconds=2)):
+            group.create_task(commit.write(batch(), limit))
+        await asyncio.sleep(0)
+        store.gate.set()
+    assert store.limits[0] == LIMITS.transaction
+    assert timedelta(seconds=1) < store.limits[1] <= timedelta(seconds=2)
