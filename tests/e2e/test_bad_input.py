@@ -1,4 +1,4 @@
-"""Bad input through the real service: each fault has its own status, reason and field path, and good items are stored."""
+"""Bad input: each fault has its own status, reason and field path, and the good items are stored."""
 
 import math
 import uuid
@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import grpc
 import pytest
 from atlas.ingest.v1 import ingest_service_pb2 as pb
+from atlas.ingest.v1 import value_pb2 as pb_value
 from atlas_client import AtlasClient, CallFailed, Policy, Requirement, Source, Tenant, UseCase
 from atlas_local.launch import Launched
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -174,7 +175,7 @@ async def test_columns_that_disagree_refuse_the_batch_by_the_columns_path(
         entity_indexes=[0, 0],
         attribute_indexes=[0, 1],
         event_times_us=[1, 2],
-        value_types=[1, 1],
+        value_types=[pb_value.VALUE_TYPE_INT64] * 2,
         int64_values=[5, 6],
     )
     message = pb.WriteAttributesRequest(tenant_id=tenant.tenant_id, request_id=str(uuid.uuid4()), columns=columns)
