@@ -67,15 +67,9 @@ class Consumer:
 
     async def commits(self) -> dict[Partition, Commit]:
         """Return what was committed last; a partition without a commit is absent."""
-        admin = AIOKafkaAdminClient(
-            bootstrap_servers=self._bootstrap, request_timeout_ms=int(REQUEST_LIMIT.total_seconds() * 1000)
-        )
         with translated("reading the committed offsets"):
-            try:
-                await admin.start()
+            async with _admin(self._bootstrap) as admin:
                 found = await admin.list_consumer_group_offsets(self._group, partitions=[*self._partitions.values()])
-            finally:
-                await admin.close()
         return {
             Partition(*at): Commit(held.offset, held.metadata or "") for at, held in found.items() if held.offset >= 0
         }
@@ -150,7 +144,7 @@ async def open_consumer(
     try:
         with translated("connecting"):
             await driver.start()
-            await _demand_topics(driver, wanted)
+            await _demand_partitions(bootstrap, wanted)
             driver.assign([TopicPartition(*partition) for partition in wanted])
         yield Consumer(driver, bootstrap, group, wanted)
     finally:
@@ -158,10 +152,22 @@ async def open_consumer(
             await driver.stop()
 
 
-async def _demand_topics(driver: AIOKafkaConsumer, wanted: Sequence[Partition]) -> None:
-    await driver.topics()  # asks the brokers for every topic
-    missing = [
-        f"{at.topic}-{at.number}" for at in wanted if at.number not in (driver.partitions_for_topic(at.topic) or ())
-    ]
+async def _demand_partitions(bootstrap: str, wanted: Sequence[Partition]) -> None:
+    async with _admin(bootstrap) as admin:
+        described = await admin.describe_topics(sorted({at.topic for at in wanted}))
+    there = {(topic["topic"], part["partition"]) for topic in described for part in topic["partitions"]}
+    missing = [f"{at.topic}-{at.number}" for at in wanted if tuple(at) not in there]
     if missing:
         raise Unavailable(f"Kafka has no partition {', '.join(missing[:5])}; the job that makes the topics has to run")
+
+
+@asynccontextmanager
+async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap, request_timeout_ms=int(REQUEST_LIMIT.total_seconds() * 1000)
+    )
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
