@@ -10,8 +10,8 @@ from atlaskit.postgres.probes import ReplicaLook
 
 from atlas_lag_monitor.evidence import Evidence, Poll
 
-# The history is what every answer of OLAP touches.
-OLAP_PLACES = tuple(("entity_attributes", shard) for shard in range(SHARD_COUNT))
+# What answers of OLAP are made of: history, and the entities that it belongs to.
+OLAP_PLACES = tuple((table, shard) for table in ("entities", "entity_attributes") for shard in range(SHARD_COUNT))
 
 
 def replica_poll(look: ReplicaLook, evidence: Evidence) -> Poll:

@@ -74,17 +74,17 @@ def test_a_server_that_does_not_follow_this_primary_has_an_unknown_lag(
 
 
 def test_olap_is_behind_by_its_slowest_shard(known: Evidence) -> None:
-    poll = olap_poll(marks([3] * 9 + [2]), known)
+    poll = olap_poll(marks([3] * 19 + [2]), known)
     assert (poll.covered, poll.lag_bytes, poll.problem) == (at(2), 100, "")
 
 
 def test_olap_without_a_watermark_for_some_shard_has_an_unknown_lag(known: Evidence) -> None:
-    assert olap_poll(marks([3] * 10)[1:], known).covered is None
+    assert olap_poll(marks([3] * 20)[1:], known).covered is None
     assert olap_poll([], known).covered is None
 
 
 def test_watermarks_of_another_monitor_or_epoch_say_nothing(known: Evidence) -> None:
-    others = [replace(mark, monitor=UUID(int=9)) for mark in marks([3] * 10)]
-    older = [replace(mark, epoch=2) for mark in marks([3] * 10)]
+    others = [replace(mark, monitor=UUID(int=9)) for mark in marks([3] * 20)]
+    older = [replace(mark, epoch=2) for mark in marks([3] * 20)]
     assert olap_poll(others, known).covered is None
     assert olap_poll(older, known).covered is None
