@@ -154,7 +154,7 @@ def fixed_part(message: pb.ListEntitiesRequest | pb.GetAttributeHistoryRequest |
     copy = type(message)()
     copy.CopyFrom(message)  # type: ignore[arg-type]  # the same type by construction
     for field in ("page_token", "page_size", "freshness"):
-        copy.ClearField(field)  # type: ignore[arg-type]
+        copy.ClearField(field)
     return type(message).__name__.encode() + copy.SerializeToString(deterministic=True)
 
 

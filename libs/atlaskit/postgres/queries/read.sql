@@ -36,7 +36,8 @@ SELECT (pg_last_wal_replay_lsn() - '0/0')::bigint;
 -- name: entity_with_all_values
 -- The entity with the value of each of its attributes that is current at $3, at most $4 values: one row a value, and one with
 -- attribute_key NULL if there is none. A loose index scan finds the attributes, so that the cost goes with their
--- number and not with that of the observations. Of the rows at one event time the greatest row_version counts;
+-- number and not with that of the observations. Of the rows at one event time the greatest row_version counts, found by a
+-- subquery for each: a window over them all would read them all;
 -- a delete of an attribute or of the entity (at 1969-12-31) hides every smaller row_version.
 WITH RECURSIVE
 carried AS (
@@ -61,15 +62,16 @@ found AS (
         ) AS floor
     ) AS erased
     CROSS JOIN LATERAL (
-        SELECT w.event_time, w.value_type, w.source_type_id, w.value_int, w.value_uint, w.value_double, w.value_bool, w.value_text, w.value_bytes
-        FROM (
-            SELECT h.*, lag(h.event_time) OVER (ORDER BY h.event_time DESC, h.row_version DESC) AS before
-            FROM entity_attributes AS h
-            WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id = carried.attribute_id
-                AND h.event_time > '1969-12-31T00:00:00Z' AND h.event_time <= $3
-        ) AS w
-        WHERE w.before IS DISTINCT FROM w.event_time AND w.deletion = 0 AND w.row_version > erased.floor
-        ORDER BY w.event_time DESC, w.row_version DESC LIMIT 1
+        SELECT h.event_time, h.value_type, h.source_type_id, h.value_int, h.value_uint, h.value_double, h.value_bool, h.value_text, h.value_bytes
+        FROM entity_attributes AS h
+        WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id = carried.attribute_id
+            AND h.event_time > '1969-12-31T00:00:00Z' AND h.event_time <= $3
+            AND h.deletion = 0 AND h.row_version > erased.floor
+            AND h.row_version = (
+                SELECT max(d.row_version) FROM entity_attributes AS d
+                WHERE d.tenant_id = $1 AND d.entity_id = $2 AND d.attribute_id = carried.attribute_id AND d.event_time = h.event_time
+            )
+        ORDER BY h.event_time DESC, h.row_version DESC LIMIT 1
     ) AS newest
     WHERE carried.attribute_id IS NOT NULL
     LIMIT $4
@@ -113,22 +115,23 @@ LEFT JOIN LATERAL (
         ) AS floor
     ) AS erased
     CROSS JOIN LATERAL (
-        SELECT w.event_time, w.value_type, w.source_type_id, w.value_int, w.value_uint, w.value_double, w.value_bool, w.value_text, w.value_bytes
-        FROM (
-            SELECT h.*, lag(h.event_time) OVER (ORDER BY h.event_time DESC, h.row_version DESC) AS before
-            FROM entity_attributes AS h
-            WHERE h.tenant_id = $1 AND h.entity_id = page.entity_id AND h.attribute_id = wanted.attribute_id
-                AND h.event_time > '1969-12-31T00:00:00Z' AND h.event_time <= $6
-        ) AS w
-        WHERE w.before IS DISTINCT FROM w.event_time AND w.deletion = 0 AND w.row_version > erased.floor
-        ORDER BY w.event_time DESC, w.row_version DESC LIMIT 1
+        SELECT h.event_time, h.value_type, h.source_type_id, h.value_int, h.value_uint, h.value_double, h.value_bool, h.value_text, h.value_bytes
+        FROM entity_attributes AS h
+        WHERE h.tenant_id = $1 AND h.entity_id = page.entity_id AND h.attribute_id = wanted.attribute_id
+            AND h.event_time > '1969-12-31T00:00:00Z' AND h.event_time <= $6
+            AND h.deletion = 0 AND h.row_version > erased.floor
+            AND h.row_version = (
+                SELECT max(d.row_version) FROM entity_attributes AS d
+                WHERE d.tenant_id = $1 AND d.entity_id = page.entity_id AND d.attribute_id = wanted.attribute_id AND d.event_time = h.event_time
+            )
+        ORDER BY h.event_time DESC, h.row_version DESC LIMIT 1
     ) AS newest
 ) AS f ON true
 LEFT JOIN source_types AS s ON s.source_type_id = f.source_type_id
 ORDER BY page.entity_id, f.attribute_key COLLATE "C";
 
 -- name: history_oldest_first
--- Observations of attribute $3 of an entity from $4 to before $5, at most $6. The last row at an event time counts.
+-- Observations of attribute $3 of an entity from $4 to before $5, at most $6. The last delivery at an event time counts.
 SELECT w.event_time, w.value_type, s.source_type, w.value_int, w.value_uint, w.value_double, w.value_bool, w.value_text, w.value_bytes
 FROM attribute_keys AS k
 CROSS JOIN LATERAL (
@@ -141,16 +144,22 @@ CROSS JOIN LATERAL (
     ) AS floor
 ) AS erased
 CROSS JOIN LATERAL (
-    SELECT h.*, lead(h.event_time) OVER (ORDER BY h.event_time, h.row_version) AS after
+    SELECT h.*
     FROM entity_attributes AS h
     WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id = k.attribute_id AND h.event_time >= $4 AND h.event_time < $5
+        AND h.deletion = 0 AND h.row_version > erased.floor
+        AND h.row_version = (
+            SELECT max(d.row_version) FROM entity_attributes AS d
+            WHERE d.tenant_id = $1 AND d.entity_id = $2 AND d.attribute_id = k.attribute_id AND d.event_time = h.event_time
+        )
+    ORDER BY h.event_time, h.row_version LIMIT $6
 ) AS w
 LEFT JOIN source_types AS s ON s.source_type_id = w.source_type_id
-WHERE k.tenant_id = $1 AND k.attribute_key = $3 AND w.after IS DISTINCT FROM w.event_time AND w.deletion = 0 AND w.row_version > erased.floor
-ORDER BY w.event_time LIMIT $6;
+WHERE k.tenant_id = $1 AND k.attribute_key = $3
+ORDER BY w.event_time;
 
 -- name: history_newest_first
--- The same, newest first: the first row at an event time counts.
+-- The same, newest first.
 SELECT w.event_time, w.value_type, s.source_type, w.value_int, w.value_uint, w.value_double, w.value_bool, w.value_text, w.value_bytes
 FROM attribute_keys AS k
 CROSS JOIN LATERAL (
@@ -163,13 +172,19 @@ CROSS JOIN LATERAL (
     ) AS floor
 ) AS erased
 CROSS JOIN LATERAL (
-    SELECT h.*, lag(h.event_time) OVER (ORDER BY h.event_time DESC, h.row_version DESC) AS before
+    SELECT h.*
     FROM entity_attributes AS h
     WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id = k.attribute_id AND h.event_time >= $4 AND h.event_time < $5
+        AND h.deletion = 0 AND h.row_version > erased.floor
+        AND h.row_version = (
+            SELECT max(d.row_version) FROM entity_attributes AS d
+            WHERE d.tenant_id = $1 AND d.entity_id = $2 AND d.attribute_id = k.attribute_id AND d.event_time = h.event_time
+        )
+    ORDER BY h.event_time DESC, h.row_version DESC LIMIT $6
 ) AS w
 LEFT JOIN source_types AS s ON s.source_type_id = w.source_type_id
-WHERE k.tenant_id = $1 AND k.attribute_key = $3 AND w.before IS DISTINCT FROM w.event_time AND w.deletion = 0 AND w.row_version > erased.floor
-ORDER BY w.event_time DESC LIMIT $6;
+WHERE k.tenant_id = $1 AND k.attribute_key = $3
+ORDER BY w.event_time DESC;
 
 -- name: aggregate_attribute
 -- Figures of attribute $2 from $3 to before $4, over all entities that are not deleted, by entity if $5 and by buckets of $6
