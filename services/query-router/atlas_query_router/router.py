@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+import structlog
 from atlaskit.clock import Clock
 from atlaskit.errors import AtlasError, DeadlinePassed, Overloaded, Unavailable
 from atlaskit.freshness.certificate import Certificate, PassedOver, PassedOverFor, certify
@@ -22,6 +23,8 @@ from atlas_query_router.backends import Backend, Call, Reply
 from atlas_query_router.lag_board import LagBoard
 from atlas_query_router.policy import freshest_first, honours_token, lost_token, refusal, worth_waiting
 from atlas_query_router.questions import Question, Rows
+
+log = structlog.get_logger(__name__)
 
 # The share of the time left that one source may take when another could still answer.
 SHARE = 3
@@ -162,7 +165,8 @@ class Router:
                 span.set_attribute(Attribute.SOURCE, source.value)
                 async with asyncio.timeout(call.deadline.require(f"reading {source}").total_seconds()):
                     return await self._backends[source].read(question, call, worth)
-        except (Unavailable, Overloaded, DeadlinePassed, TimeoutError):
+        except (Unavailable, Overloaded, DeadlinePassed, TimeoutError) as error:
+            log.info("a source did not answer", source=source.value, problem=str(error) or "not in time")
             return PassedOver(source, PassedOverFor.UNAVAILABLE)
         finally:
             self._fallbacks_left += capped

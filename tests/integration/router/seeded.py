@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -76,6 +77,18 @@ class Database:
             "event_time, row_version) VALUES ($1, $2, $3, $4, 0, $5, $6, $7)",
             tenant, entity, attribute, tenant % 10, kind, when, self._next(),
         )  # fmt: skip
+
+    async def replicated(self) -> None:
+        """Wait until the replica has replayed everything written so far."""
+        position = await self.connection.fetchval("SELECT pg_current_wal_flush_lsn()::text")
+        replica = await asyncpg.connect(self.cluster.replica.dsn(database="postgres"))
+        try:
+            async with asyncio.timeout(20):
+                reached = "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn"
+                while not await replica.fetchval(reached, position):  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+        finally:
+            await replica.close()
 
     def _next(self) -> int:
         self.version += 1
