@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 from atlas.freshness.v1 import freshness_pb2 as fpb
 from atlas.query.v1 import query_service_pb2 as pb
@@ -227,6 +229,50 @@ async def test_a_position_that_never_comes_ends_with_the_deadline(world: World) 
     with pytest.raises(aio.AioRpcError) as refused:
         await world.router.WaitForPosition(request, timeout=0.5)
     assert refused.value.code() is StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_replica_that_hangs_leaves_time_for_the_primary(world: World) -> None:
+    world.database.cluster.replica.pause()
+    try:
+        answer = await world.get(DASHBOARD, seconds=3)
+        assert answer.freshness.source == fpb.DATA_SOURCE_PRIMARY
+        assert [f.reason for f in answer.freshness.fallbacks] == [fpb.FALLBACK_REASON_UNAVAILABLE]
+    finally:
+        world.database.cluster.replica.resume()
+    answer = await world.get(fpb.FreshnessRequirement(only_source=fpb.DATA_SOURCE_REPLICA))
+    assert answer.freshness.source == fpb.DATA_SOURCE_REPLICA
+
+
+async def test_cancelling_a_call_cancels_its_statement(
+    world: World, eventually: Callable[..., Awaitable[None]]
+) -> None:
+    blocker = await asyncpg.connect(world.database.cluster.primary.dsn(database=world.database.name))
+    running = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'atlas-query-router' AND state = 'active'"
+    try:
+        await blocker.execute("BEGIN; LOCK TABLE entities IN ACCESS EXCLUSIVE MODE")
+        call = world.router.GetEntity(
+            pb.GetEntityRequest(
+                tenant_id=world.tenant,
+                entity_key="e",
+                freshness=fpb.FreshnessRequirement(use_case=fpb.USE_CASE_REALTIME_ALERT),
+            ),
+            timeout=60,
+        )
+        sent = asyncio.ensure_future(call)
+
+        async def waits() -> None:
+            assert await world.database.connection.fetchval(running) == 1
+
+        async def ended() -> None:
+            assert await world.database.connection.fetchval(running) == 0
+
+        await eventually(waits)
+        call.cancel()
+        await eventually(ended, 5.0)
+        with pytest.raises(asyncio.CancelledError):
+            await sent
+    finally:
+        await blocker.close()
 
 
 async def reason_of(call: Awaitable[object]) -> str:
