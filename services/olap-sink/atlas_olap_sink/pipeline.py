@@ -19,14 +19,14 @@ from atlaskit.kafka.consumer import Commit, Extent, Partition, Record
 from atlaskit.kafka.errors import OffsetLost
 
 from atlas_olap_sink.advance import Progress, acknowledged, claimed, claims, committable, froze
-from atlas_olap_sink.checkpoint import Checkpoint, Mark, decoded, reread_from, with_mark
+from atlas_olap_sink.checkpoint import NOTHING, Checkpoint, advanced
 from atlas_olap_sink.decoding import Batch, decode
 from atlas_olap_sink.inserting import Inserter
 from atlas_olap_sink.patience import Stopping, persist
 from atlas_olap_sink.publishing import Outcome, Publisher
 from atlas_olap_sink.quarantine import Quarantine
 from atlas_olap_sink.report import Report
-from atlas_olap_sink.start import again, starting
+from atlas_olap_sink.start import again, doubted, remembered, starting
 from atlas_olap_sink.store import Store
 from atlas_olap_sink.traces import Inserted, Traces, now_ns
 
@@ -75,7 +75,7 @@ class Pipeline:
         self._traces, self._quarantine, self._clock = traces, quarantine, clock
         self._rhythm, self._stop = rhythm, stop
         self._progress: dict[Partition, Progress] = {}
-        self._marks: dict[Partition, tuple[Mark, ...]] = {}
+        self._kept: dict[Partition, Checkpoint] = {}  # as of the commits
         self._committed: dict[Partition, int] = {}
         self._commit_due = 0.0
         self._report = Report()
@@ -88,7 +88,7 @@ class Pipeline:
     async def run(self) -> None:
         """Work until told to stop; then publish and commit what is done. Stores may come and go meanwhile."""
         try:
-            await persist("starting", self._start, self._stop)
+            await persist("starting", self.start, self._stop)
             while not self._stop.is_set():
                 await self.step()
             await self._publish()
@@ -108,20 +108,20 @@ class Pipeline:
             await self._commit_or_say()
         self._report.tell(self._clock.monotonic(), self._progress)
 
-    async def _start(self) -> None:
+    async def start(self) -> None:
+        """Find where each partition goes on. Raises an AtlasError if a store is away; then start again."""
         incarnation = await self._publisher.adopt()
         places = {place_of(partition) for partition in PARTITIONS}
         proven, stored = await self._store.proven(sorted(places)), await self._store.stored()
         commits, extents = await self._source.commits(), await self._source.extents()
-        now = int(self._clock.wall().timestamp())
-        for partition in PARTITIONS:
-            place, commit = place_of(partition), commits.get(partition)
-            self._progress[partition] = starting(
-                commit, extents[partition], proven=place in proven, stored=place in stored, now=now
-            )
-            self._marks[partition] = decoded(commit.metadata).marks if commit else ()
-            if commit:
-                self._committed[partition] = commit.offset
+        self._committed = {at: commit.offset for at, commit in commits.items()}
+        kept: dict[Partition, Checkpoint] = {}
+        for at in PARTITIONS:
+            place, commit = place_of(at), commits.get(at)
+            kept[at] = remembered(commit, proven=place in proven, stored=place in stored)
+            self._progress[at] = starting(commit, kept[at], extents[at], proven=place in proven)
+        await self._remember({at: one for at, one in kept.items() if place_of(at) not in proven})
+        self._kept = kept
         self._seek_all()
         again_read = sum(progress.resume > progress.position for progress in self._progress.values())
         log.info("started", incarnation=str(incarnation), proven=len(proven), partitions_read_again=again_read)
@@ -196,12 +196,13 @@ class Pipeline:
 
     async def _insert_again(self) -> None:
         extents, stored = await self._source.extents(), await self._store.stored()
-        now = int(self._clock.wall().timestamp())
+        kept = {at: doubted(self._kept.get(at, NOTHING), stored=place_of(at) in stored) for at in PARTITIONS}
+        await self._remember(kept)
         # Last of what can fail: once adopted, nothing may keep the partitions from going back.
         incarnation = await self._publisher.adopt()
-        for at, progress in self._progress.items():
-            marks = self._marks[at] if place_of(at) in stored else ()
-            self._progress[at] = again(progress, reread_from(marks, now), extents[at])
+        self._kept = kept
+        for at in PARTITIONS:
+            self._progress[at] = again(self._progress[at], kept[at], extents[at])
         self._seek_all()
         log.warning("ClickHouse was restarted: inserting the last rows again", incarnation=str(incarnation))
 
@@ -219,15 +220,22 @@ class Pipeline:
     async def _commit(self) -> None:
         now = int(self._clock.wall().timestamp())
         due: dict[Partition, Commit] = {}
+        kept: dict[Partition, Checkpoint] = {}
         for at, progress in self._progress.items():
             offset = committable(progress)
             if offset is not None and offset > self._committed.get(at, -1):
-                marks = with_mark(self._marks[at], offset, now)
-                due[at] = Commit(offset, Checkpoint(progress.seen, marks).encoded())
-                self._marks[at] = marks
+                kept[at] = advanced(self._kept.get(at, NOTHING), progress.seen, offset, now)
+                due[at] = Commit(offset, kept[at].encoded())
         if due:
             await self._source.commit(due)
+            self._kept.update(kept)
             self._committed.update({at: commit.offset for at, commit in due.items()})
+
+    async def _remember(self, kept: Mapping[Partition, Checkpoint]) -> None:
+        """Commit the same offsets anew with less remembered, before rows are inserted again."""
+        due = {at: Commit(self._committed[at], one.encoded()) for at, one in kept.items() if at in self._committed}
+        if due:
+            await self._source.commit(due)
 
 
 def place_of(partition: Partition) -> Place:

@@ -1,42 +1,62 @@
-"""Where each partition begins when the sink starts. Pure."""
+"""Where each partition begins when the sink starts, and where it goes back to. Pure."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from atlaskit.kafka.consumer import Commit, Extent
 
 from atlas_olap_sink.advance import Progress, froze, rewound
-from atlas_olap_sink.checkpoint import NOTHING, decoded, reread_from
+from atlas_olap_sink.checkpoint import NOTHING, Checkpoint, beyond_doubt, decoded
 
 
-def starting(commit: Commit | None, extent: Extent, *, proven: bool, stored: bool, now: int) -> Progress:
-    """Return the progress of a partition at a start.
+def remembered(commit: Commit | None, *, proven: bool, stored: bool) -> Checkpoint:
+    """Return what counts of the checkpoint of a commit.
 
-    `proven`: ClickHouse still vouches for a watermark of it; then the committed offset is where to go on. `stored`: it
-    has one at all; if not, its data are new or gone, and everything is read from the beginning. What Kafka no longer
-    has cannot be read again, so that the partition is frozen.
+    `proven`: ClickHouse still vouches for a watermark of the partition; then all of it. `stored`: it has one at all; if
+    not, its data are new or gone, and no earlier place counts.
     """
     checkpoint = decoded(commit.metadata) if commit else NOTHING
+    if proven:
+        return checkpoint
+    return doubted(checkpoint, stored=stored)
+
+
+def doubted(checkpoint: Checkpoint, *, stored: bool) -> Checkpoint:
+    """Return what counts of a checkpoint once the server was restarted, or is another one."""
+    return beyond_doubt(checkpoint) if stored else replace(checkpoint, marks=())
+
+
+def starting(commit: Commit | None, kept: Checkpoint, extent: Extent, *, proven: bool) -> Progress:
+    """Return the progress of a partition at a start.
+
+    A proven one goes on at its commit, another one at the place beyond doubt, or at the beginning. What Kafka no longer
+    has cannot be read again, so that the partition is frozen.
+    """
     begin = extent.begin
     if commit is None:
         fresh = Progress(begin, begin)
         return froze(fresh, _trimmed(0, begin)) if begin > 0 else fresh
-    held = Progress(commit.offset, commit.offset, checkpoint.seen, beat_end=commit.offset)
+    held = Progress(commit.offset, commit.offset, kept.seen, beat_end=commit.offset)
     if commit.offset > extent.end:
         reason = f"offset {commit.offset} was committed and Kafka ends at {extent.end}: the topic was lost or made anew"
         return froze(Progress(begin, begin), reason)
-    beyond_doubt = reread_from(checkpoint.marks, now) if stored else None
-    place = held if proven else rewound(held, beyond_doubt or 0)
-    if place.position < begin:
-        return froze(Progress(begin, place.resume, place.seen), _trimmed(place.position, begin))
-    return place
+    return _from(held, commit.offset if proven else _place(kept), begin)
 
 
-def again(progress: Progress, marks_from: int | None, extent: Extent) -> Progress:
-    """Return the progress when the running sink finds ClickHouse restarted: back to a place beyond doubt."""
-    back = rewound(progress, marks_from or 0)
-    if back.position < extent.begin:
-        return froze(rewound(progress, extent.begin), _trimmed(back.position, extent.begin))
-    return back
+def again(progress: Progress, kept: Checkpoint, extent: Extent) -> Progress:
+    """Return the progress when the running sink finds ClickHouse restarted: back to the place beyond doubt."""
+    return _from(progress, _place(kept), extent.begin)
+
+
+def _place(kept: Checkpoint) -> int:
+    return kept.marks[-1].offset if kept.marks else 0
+
+
+def _from(progress: Progress, offset: int, begin: int) -> Progress:
+    if offset < begin:
+        return froze(rewound(progress, begin), _trimmed(offset, begin))
+    return rewound(progress, offset)
 
 
 def _trimmed(wanted: int, begin: int) -> str:
