@@ -30,15 +30,18 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An event that cannot be stored as a row. It freezes its partition, and the shard that it names if that is known.
+    """An event that cannot be stored as a row. `code` and `reason` say why.
 
-    `code` and `reason` say why."""
+    It freezes its partition, and the shard that it names if it came on the partition of another. A delete freezes the
+    table: PostgreSQL tells no more of the row than its key, without the shard, so that it comes on any partition.
+    """
 
     offset: int
     code: str
     reason: str
     value: bytes | None
     shard: int | None = None
+    shard_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def read_segment(topic: Topic, partition: int, records: Sequence[Record]) -> Seg
 
 def _event(record: Record) -> RowEvent | Fault:
     if record.value is None:
-        return _fault(record, "DELETED", "an event without a value: a row was deleted behind the ledger's back")
+        return _deleted(record)
     try:
         event = orjson.loads(record.value)
     except orjson.JSONDecodeError as wrong:
@@ -92,7 +95,7 @@ def _event(record: Record) -> RowEvent | Fault:
         return _fault(record, "UNDECODABLE", "not a JSON object")
     operation = event.get("__op")
     if operation == "d" or event.get("__deleted") in ("true", True):
-        return _fault(record, "DELETED", "a row was deleted behind the ledger's back")
+        return _deleted(record)
     if operation not in _WRITES:
         return _fault(record, "UNDECODABLE", f"operation {operation!r}")
     return event
@@ -103,6 +106,11 @@ def _beat(event: RowEvent, record: Record) -> ArrivedBeat | Fault:
         return beat_from(event, record.offset)
     except Undecodable as wrong:
         return _fault(record, "UNDECODABLE", str(wrong))
+
+
+def _deleted(record: Record) -> Fault:
+    reason = "a row was deleted behind the ledger's back"
+    return Fault(record.offset, "DELETED", reason, record.value, shard_unknown=True)
 
 
 def _misplaced(record: Record, shard: object, partition: int) -> Fault:

@@ -79,8 +79,8 @@ def beyond_doubt(kept: Checkpoint) -> Checkpoint:
     """Return the checkpoint with only the newest place whose rows no restart of the server can have lost, if any.
 
     The server's life is known until the checkpoint was made, so ages are those of that time: a server that has been
-    away for an hour lost what it took in its last minutes. Younger places have to be forgotten before rows are inserted
-    again: those rows are as young as their repetition.
+    away for an hour lost what it took in its last minutes. Younger places have to be forgotten before the next commit:
+    rows that are inserted again are as young as their repetition.
     """
     return replace(kept, marks=tuple(mark for mark in kept.marks if _beyond_doubt(mark, kept.at))[-1:])
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import structlog
 from atlaskit.cdc.beat import ArrivedBeat
-from atlaskit.cdc.envelope import read_segment
+from atlaskit.cdc.envelope import Fault, read_segment
 from atlaskit.cdc.topics import BY_NAME, CAPTURED
 from atlaskit.clickhouse.watermark import Place
 from atlaskit.clock import Clock
@@ -115,13 +115,10 @@ class Pipeline:
         proven, stored = await self._store.proven(sorted(places)), await self._store.stored()
         commits, extents = await self._source.commits(), await self._source.extents()
         self._committed = {at: commit.offset for at, commit in commits.items()}
-        kept: dict[Partition, Checkpoint] = {}
         for at in PARTITIONS:
             place, commit = place_of(at), commits.get(at)
-            kept[at] = remembered(commit, proven=place in proven, stored=place in stored)
-            self._progress[at] = starting(commit, kept[at], extents[at], proven=place in proven)
-        await self._remember({at: one for at, one in kept.items() if place_of(at) not in proven})
-        self._kept = kept
+            self._kept[at] = remembered(commit, proven=place in proven, stored=place in stored)
+            self._progress[at] = starting(commit, self._kept[at], extents[at], proven=place in proven)
         self._seek_all()
         again_read = sum(progress.resume > progress.position for progress in self._progress.values())
         log.info("started", incarnation=str(incarnation), proven=len(proven), partitions_read_again=again_read)
@@ -168,12 +165,13 @@ class Pipeline:
             progress = acknowledged(self._progress[at], segment.beats, segment.end, first.offset if first else None)
             self._progress[at] = froze(progress, f"{first.code} at offset {first.offset}") if first else progress
             for fault in segment.faults:
-                self._freeze_owner(segment.topic.name, fault.shard)
+                self._freeze_others(at, fault)
 
-    def _freeze_owner(self, topic: str, shard: int | None) -> None:
-        owner = Partition(topic, shard if shard is not None else -1)
-        if owner in self._progress:
-            self._progress[owner] = froze(self._progress[owner], "an event of it arrived on another partition")
+    def _freeze_others(self, at: Partition, fault: Fault) -> None:
+        for other in self._progress:
+            if other.topic == at.topic and (fault.shard_unknown or other.number == fault.shard):
+                reason = f"{fault.code} at offset {fault.offset} of partition {at.number}"
+                self._progress[other] = froze(self._progress[other], reason)
 
     async def _publish(self) -> None:
         wanted = {at: found for at, progress in self._progress.items() if (found := claims(progress))}
@@ -197,7 +195,6 @@ class Pipeline:
     async def _insert_again(self) -> None:
         extents, stored = await self._source.extents(), await self._store.stored()
         kept = {at: doubted(self._kept.get(at, NOTHING), stored=place_of(at) in stored) for at in PARTITIONS}
-        await self._remember(kept)
         # Last of what can fail: once adopted, nothing may keep the partitions from going back.
         incarnation = await self._publisher.adopt()
         self._kept = kept
@@ -230,12 +227,6 @@ class Pipeline:
             await self._source.commit(due)
             self._kept.update(kept)
             self._committed.update({at: commit.offset for at, commit in due.items()})
-
-    async def _remember(self, kept: Mapping[Partition, Checkpoint]) -> None:
-        """Commit the same offsets anew with less remembered, before rows are inserted again."""
-        due = {at: Commit(self._committed[at], one.encoded()) for at, one in kept.items() if at in self._committed}
-        if due:
-            await self._source.commit(due)
 
 
 def place_of(partition: Partition) -> Place:

@@ -263,18 +263,33 @@ async def _catch_up(world: World, pipeline: Pipeline) -> None:
         assert (mark.beat, mark.incarnation) == (world.beat, world.engine.life)
 
 
-async def test_a_deleted_row_freezes_its_shard_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("value", "code", "claimed"),
+    [
+        (event(TABLE, history_row(99, 0), "d"), "DELETED", [{1}, {0, 1, 2}]),
+        (b"{", "UNDECODABLE", [{1}, {2}]),
+        (event(TABLE, history_row(99, 0, value_int="x")), "UNDECODABLE", [{1}, {2}]),
+        (event(TABLE, history_row(99, 1)), "WRONG_PARTITION", [{1}, {0, 1, 2}]),
+    ],
+)
+async def test_what_cannot_be_stored_freezes_whom_it_may_concern(
+    value: bytes, code: str, claimed: list[set[int]]
+) -> None:
     world = World(1)
     world.chance.random = lambda: 1.0  # type: ignore[method-assign]  # nothing fails here
     world.write()
     world.pulse()
-    world.log.append(0, event(TABLE, history_row(99, 0), "d"))
+    world.log.append(0, value)
     world.pulse()
     for _ in range(2):
         pipeline = await started(world)
         for _ in range(20):
             world.clock.seconds += 2
             await pipeline.step()
-        assert [world.engine.marks[(TABLE, shard), world.monitor].beat for shard in SHARDS] == [1, 2]
-        assert "DELETED" in str(pipeline.progress[Partition(f"atlas.{TABLE}", 0)].frozen)
+        marks = {place[1]: mark.beat for (place, _), mark in world.engine.marks.items()}
+        found = [marks.get(shard, 0) for shard in SHARDS]
+        assert all(beat in allowed for beat, allowed in zip(found, claimed, strict=True))
+        assert code in str(pipeline.progress[Partition(f"atlas.{TABLE}", 0)].frozen)
+        frozen = [at.number for at, progress in pipeline.progress.items() if progress.frozen]
+        assert frozen == {"DELETED": [*range(10)], "UNDECODABLE": [0], "WRONG_PARTITION": [0, 1]}[code]
     assert 99 not in world.engine.rows

@@ -1,0 +1,142 @@
+"""From PostgreSQL through Debezium, Kafka and the sink into ClickHouse. The tests run in order, over the same rows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from atlaskit.kafka.consumer import Partition
+
+from .conftest import World
+
+Eventually: TypeAlias = Callable[..., Awaitable[None]]
+EXTREMES = "value_type, value_int, value_uint, value_double, value_bool, value_text, value_bytes"
+
+
+def reaches(world: World, beat: int, *shards: int) -> Callable[[], Awaitable[None]]:
+    async def condition() -> None:
+        for shard in shards:
+            assert await world.proven(shard) >= beat
+
+    return condition
+
+
+async def test_every_type_arrives_bit_exact_and_the_watermark_follows(world: World, eventually: Eventually) -> None:
+    await world.write(1, 3, EXTREMES, "1, (-9223372036854775808)::bigint, null, null, null, null, null")
+    await world.write(1, 4, EXTREMES, "2, null, 18446744073709551615, null, null, null, null")
+    await world.write(1, 5, EXTREMES, "3, null, null, '-0'::float8, null, null, null")
+    await world.write(1, 6, EXTREMES, "3, null, null, 5e-324, null, null, null")
+    await world.write(1, 7, EXTREMES, "6, null, null, null, null, null, '\\xff00fe'::bytea")
+    beat = await world.beat()
+    async with world.sink("first"):
+        await eventually(reaches(world, beat, 3, 4, 5, 6, 7))
+    rows = await world.clickhouse.rows(
+        "SELECT shard, value_int64, value_uint64, hex(reinterpretAsString(value_double)), hex(value_bytes),"
+        " attribute_key, toUnixTimestamp64Micro(event_timestamp) FROM entity_analytics_events ORDER BY shard"
+    )
+    assert [row[0] for row in rows] == [3, 4, 5, 6, 7]
+    assert rows[0][1] == -(2**63)
+    assert rows[1][2] == 2**64 - 1
+    assert [row[3] for row in rows[2:4]] == ["0000000000000080", "01"]
+    assert rows[4][4] == "FF00FE"
+    assert {(row[5], row[6]) for row in rows} == {("temp/°C", 1_704_067_201_000_000)}
+
+
+async def test_no_watermark_before_the_insert_is_acknowledged(world: World, eventually: Eventually) -> None:
+    hindered = asyncio.Event()
+    async with world.sink("first", hindered) as pipeline:
+        await eventually(reaches(world, await world.beat(), 0))
+        hindered.set()
+        await world.write(500, 0)
+        beat = await world.beat()
+        read = pipeline.progress[Partition("atlas.entity_attributes", 0)].position
+
+        async def nothing_claimed() -> None:
+            waiting = any(task.get_name() == "insert-entity_analytics_events" for task in asyncio.all_tasks())
+            assert waiting
+
+        await eventually(nothing_claimed)
+        assert pipeline.progress[Partition("atlas.entity_attributes", 0)].position == read
+        assert await world.proven(0) < beat
+        hindered.clear()
+        await eventually(reaches(world, beat, 0))
+    assert await world.stored() == await world.committed()
+
+
+async def test_delivered_again_from_the_beginning_each_row_counts_once(world: World, eventually: Eventually) -> None:
+    await world.write(300, 1)
+    beat = await world.beat()
+    async with world.sink("second"):
+        await eventually(reaches(world, beat, *range(10)))
+        assert await world.stored() == await world.committed()
+    async with world.sink("first"):
+        await eventually(reaches(world, await world.beat(), *range(10)))
+    assert await world.stored() == await world.committed()
+
+
+async def test_a_killed_engine_proves_nothing_until_it_has_the_rows_again(world: World, eventually: Eventually) -> None:
+    async with world.sink("first"):
+        await world.write(1000, 2)
+        before = await world.beat()
+        await eventually(reaches(world, before, 2))
+        world.stack.clickhouse.kill()
+        await world.stack.clickhouse.restart()
+        await world.write(1000, 2)
+        after = await world.beat()
+        await eventually(reaches(world, after, *range(10)), 60)
+        assert await world.stored() == await world.committed()
+
+
+async def test_a_term_stops_the_process_at_a_committed_beat(
+    world: World, eventually: Eventually, tmp_path: Path
+) -> None:
+    settings = {
+        "ATLAS_POSTGRES_DSN": world.stack.primary_dsn("atlas_sink"),
+        "ATLAS_CLICKHOUSE_URL": f"{world.stack.clickhouse_url}/atlas",
+        "ATLAS_KAFKA_BOOTSTRAP": world.stack.kafka_bootstrap,
+        "ATLAS_PORT_FILE": str(tmp_path / "port"),
+    }
+    with (tmp_path / "log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "atlas_olap_sink", env={**os.environ, **settings}, stderr=log
+        )
+        try:
+            await world.write(100, 8)
+            await eventually(reaches(world, await world.beat(), *range(10)))
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 20) == 0, (tmp_path / "log").read_text()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    assert await world.stored() == await world.committed()
+
+
+async def test_a_delete_behind_the_ledgers_back_freezes_its_table(world: World, eventually: Eventually) -> None:
+    await world.write(1, 9)
+    async with world.sink("first") as pipeline:
+        before = await world.beat()
+        await eventually(reaches(world, before, *range(10)))
+        async with world.primary.transaction():
+            await world.primary.execute("SET LOCAL session_replication_role = replica")
+            assert await world.primary.execute("DELETE FROM entity_attributes WHERE shard = 9") == "DELETE 1"
+
+        async def frozen() -> None:
+            table = [pipeline.progress[Partition("atlas.entity_attributes", number)] for number in range(10)]
+            assert all("DELETED" in str(progress.frozen) for progress in table)
+
+        await eventually(frozen)
+        await world.write(1, 9)
+        await world.beat()
+
+        async def read() -> None:
+            assert await world.stored("WHERE shard = 9") == 2
+
+        await eventually(read)
+        assert [await world.proven(shard) for shard in range(10)] == [before] * 10
+        assert pipeline.progress[Partition("atlas.entities", 0)].frozen is None
