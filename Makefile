@@ -63,7 +63,7 @@ lint: build/protos ## Style, import rules, contracts and migrations
 	@rm -rf build/squawk && mkdir -p build/squawk
 	@# Only what a migration does on its way up is a risk to running services.
 	@for file in libs/atlaskit/postgres/schema/*.sql; do sed '/^-- migrate:down/,$$d' "$$file" > "build/squawk/$${file##*/}"; done
-	$(BIN)/squawk --quiet build/squawk/*.sql
+	$(BIN)/squawk build/squawk/*.sql
 
 types: build/protos ## mypy --strict over everything a person wrote
 	$(BIN)/mypy $(PYTHON_FILES)

@@ -39,7 +39,7 @@ class SourceIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A position within a source epoch: what a write returns and a read can ask for. Tokens of two epochs do not compare."""
+    """A position within a source epoch: what a write returns and a read can ask for. Epochs do not compare."""
 
     epoch: int
     lsn: Lsn

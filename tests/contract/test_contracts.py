@@ -34,6 +34,7 @@ def test_field_15_of_every_read_response_is_the_certificate() -> None:
     for method in service("atlas.query.v1.query_service_pb2", "QueryService").methods:
         field = method.output_type.fields_by_number[15]
         assert field.name == "freshness"
+        assert field.message_type is not None
         assert field.message_type.full_name == "atlas.freshness.v1.Freshness"
 
 

@@ -68,7 +68,12 @@ def build_app(router: QueryRouter, settings: Settings, load: Load, tracer: Trace
     """Return the application that answers from this router."""
     app = FastAPI(title="Atlas gateway", version="1", summary="Fresh-enough answers over HTTP and JSON")
     problems.install(app)
+    _add_status(app, router, settings, load, tracer)
+    _add_health(app, load)
+    return app
 
+
+def _add_status(app: FastAPI, router: QueryRouter, settings: Settings, load: Load, tracer: Tracer) -> None:
     @app.get("/api/v1/entities/{id:path}/status", response_model=Status, responses=RESPONSES)
     async def entity_status(
         *,
@@ -105,9 +110,6 @@ def build_app(router: QueryRouter, settings: Settings, load: Load, tracer: Trace
             answer = await router.first_of(questions, timeout)
         body = status_of(answer).model_dump_json()
         return Response(body, headers=headers_of(answer.freshness), media_type="application/json")
-
-    _add_health(app, load)
-    return app
 
 
 def _add_health(app: FastAPI, load: Load) -> None:
