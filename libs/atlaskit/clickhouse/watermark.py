@@ -40,7 +40,8 @@ class Watermark:
 async def begin_incarnation(clickhouse: ClickHouse, limit: timedelta = CALL_LIMIT) -> UUID:
     """Return a new incarnation, stored in the server's memory; with the old one all watermarks lose their force.
 
-    Call it only after everything since a proven beat, at least ten minutes old, was inserted again.
+    A watermark counts only under the incarnation that it names: name this one in none before everything since a proven
+    beat that was ten minutes old at the last commit was inserted again.
     """
     incarnation = uuid4()
     await clickhouse.execute(_SQL["forget_incarnation"], limit=limit)

@@ -27,7 +27,7 @@ async def poll_replica(dsn: str, settings: Settings, evidence: Evidence) -> NoRe
 
 async def poll_olap(clickhouse: ClickHouse, settings: Settings, evidence: Evidence) -> NoReturn:
     """Poll ClickHouse until a call fails; then raise that error."""
-    async for _ in ticks(settings.poll_interval):
+    async for _ in ticks(settings.olap_poll_interval):
         marks = await read_watermarks(clickhouse, OLAP_PLACES, settings.poll_timeout)
         evidence.polled(Source.OLAP, olap_poll(marks, evidence))
     raise AssertionError("ticks have no end")

@@ -25,7 +25,9 @@ class Settings(ServiceSettings):
     primary_beat_timeout: Span = timedelta(seconds=5)  # a commit may wait so long for the synchronous standbys
     beat_interval: Span = timedelta(milliseconds=100)  # OLAP's staleness is at best about this and the way of a row
     beat_timeout: Span = timedelta(seconds=5)  # then the beat is in doubt, and its number is not used again
-    poll_interval: Span = timedelta(milliseconds=75)  # between two looks at a copy; only routes
+    poll_interval: Span = timedelta(milliseconds=75)  # between two looks at the replica; only routes
+    # between two looks at ClickHouse; each costs the engine about 5 ms, and it only routes
+    olap_poll_interval: Span = timedelta(milliseconds=300)
     poll_timeout: Span = timedelta(milliseconds=500)  # a copy that takes longer counts as not reachable
     epoch_timeout: Span = timedelta(seconds=10)  # one attempt at registering an epoch, each step
     watchers: PositiveInt = 64  # open WatchLag streams; one more is RESOURCE_EXHAUSTED
