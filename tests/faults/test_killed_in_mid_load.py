@@ -47,6 +47,7 @@ async def test_counts_are_equal_after_a_part_was_killed(
 ) -> None:
     tenant = await new_tenant()
     process = atlas.process(part)
+    killed = process.pid
     token = ""
     for number in range(BATCHES):
         if number == BATCHES // 3:
@@ -54,4 +55,5 @@ async def test_counts_are_equal_after_a_part_was_killed(
             restarting = asyncio.create_task(process.start())
         token = await write_one(client, tenant, number)
     await restarting
+    assert process.pid != killed
     await expect_everywhere(atlas, client, tenant, token)
