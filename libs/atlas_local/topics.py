@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from atlaskit.cdc.topics import CAPTURED
 
 from atlas_local.errors import LocalStackError
 
-SHARDS = 10  # one partition for each shard
 _POLL = 0.1  # seconds between two attempts
 
 
@@ -25,12 +25,7 @@ class Topic:
 
 
 TOPICS = (
-    Topic("atlas.entities", SHARDS),
-    Topic("atlas.entity_hot_attributes", SHARDS),
-    Topic("atlas.entity_attributes", SHARDS),
-    Topic("atlas.ingest_batches", 1),
-    Topic("atlas.attribute_keys", 1),
-    Topic("atlas.asset_types", 1),
+    *(Topic(captured.name, captured.partitions) for captured in CAPTURED),
     # The first record with a number owns it for ever.
     Topic("atlas.epochs", 1, {"retention.ms": "-1", "retention.bytes": "-1"}),
     Topic("atlas.olap_audit", 1, {"cleanup.policy": "compact"}),
