@@ -54,11 +54,17 @@ def prove_primary(known: Known, read: PrimaryRead, received: BootInstant) -> Pro
         case PrimaryMode.SINGLE:
             took = read.answered.nanoseconds - read.asked.nanoseconds
             instant = BootInstant(received.nanoseconds - max(took, 0))
-            return Proof(instant, known.epoch, read.lsn, excludes_failover_loss=read.identity.timeline > 1)
+            return Proof(instant, known.epoch, read.lsn, excludes_failover_loss=_may_have_lost(known))
         case PrimaryMode.QUORUM if known.primary_beat is not None:
             return Proof(known.primary_beat, known.epoch, read.lsn)
         case _:
             return None
+
+
+def _may_have_lost(known: Known) -> bool:
+    """Tell whether a failover into the present timeline may have lost acknowledged writes, which no copy shows then."""
+    promoted = known.identity is not None and known.identity.timeline > 1
+    return promoted and known.primary_mode is not PrimaryMode.QUORUM
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,9 @@ def prove_replica(known: Known, read: ReplicaRead) -> Proof | None:
     if read.system_identifier != known.identity.system_identifier:
         return None
     fence = newest_covered(known.fences, read.replayed)
-    return None if fence is None else Proof(fence.instant, known.epoch, read.replayed)
+    if fence is None:
+        return None
+    return Proof(fence.instant, known.epoch, read.replayed, excludes_failover_loss=_may_have_lost(known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +131,9 @@ def prove_olap(known: Known, read: OlapRead, needed: Collection[tuple[str, int]]
     if not all(place in beats for place in needed):
         return None
     beat = newest_proven(known.beats, min(beats[place] for place in needed))
-    return None if beat is None else Proof(beat.instant, known.epoch, beat.lsn, beat.number)
+    if beat is None:
+        return None
+    return Proof(beat.instant, known.epoch, beat.lsn, beat.number, excludes_failover_loss=_may_have_lost(known))
 
 
 def covers(proof: Proof, token: Token, *, primary: bool) -> bool:

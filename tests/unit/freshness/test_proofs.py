@@ -110,11 +110,19 @@ def test_an_unknown_mode_of_the_primary_proves_nothing() -> None:
     assert prove_primary(replace(KNOWN, primary_mode=None), PRIMARY, NOW) is None
 
 
-def test_a_claim_after_a_promotion_says_that_it_excludes_what_was_lost() -> None:
+@pytest.mark.parametrize(("mode", "excludes"), [(PrimaryMode.SINGLE, True), (PrimaryMode.QUORUM, False)])
+def test_a_claim_after_a_promotion_says_whether_it_excludes_what_was_lost(mode: PrimaryMode, excludes: bool) -> None:
     second = SourceIdentity(HERE.system_identifier, 2)
-    proof = prove_primary(replace(KNOWN, identity=second), replace(PRIMARY, identity=second), NOW)
-    assert proof is not None
-    assert proof.excludes_failover_loss
+    known = replace(KNOWN, identity=second, primary_mode=mode, primary_beat=at(99.9))
+    marks = [mark(0, 9, identity=second), mark(5, 9, identity=second)]
+    proofs = [
+        prove_primary(known, replace(PRIMARY, identity=second), NOW),
+        prove_replica(known, replace(REPLICA, receiver_timeline=2)),
+        prove_olap(known, OlapRead("i", marks, "i"), [("entity_attributes", 0), ("entity_attributes", 5)]),
+    ]
+    for proof in proofs:
+        assert proof is not None
+        assert proof.excludes_failover_loss is excludes
 
 
 NEEDED = [("entity_attributes", 0), ("entity_attributes", 5)]
