@@ -66,7 +66,7 @@ class QueryServicer(QueryServiceServicer):
         requirement = requirement_of(request.freshness, UseCase.OPERATIONAL_REPORT)
         answer = await self._answer(question, requirement, received, context)
         state = answer.rows
-        if state is None:
+        if state is None or is_another(state, question.entity):
             name = f"entity {question.entity!r} of tenant {question.tenant_id}"
             raise certified(NotFound(f"{name} does not exist in the copy that answered"), answer.certificate)
         assert isinstance(state, EntityState)
@@ -170,6 +170,11 @@ class QueryServicer(QueryServiceServicer):
     def _rows(answer: Answer) -> list[Any]:
         assert isinstance(answer.rows, list)
         return answer.rows
+
+
+def is_another(state: Any, asked: str | int) -> bool:
+    """Tell whether the number of a key is that of another key: two keys of one hash, of which only one was stored."""
+    return isinstance(asked, str) and bool(state.entity_key) and state.entity_key != asked
 
 
 def _check_identity(tenant: Tenant, question: Question) -> None:
