@@ -146,7 +146,11 @@ class SmallQuery(query_grpc.QueryServiceServicer):
 
 
 class SmallLag(lag_grpc.LagServiceServicer):
-    """Echoes nonces."""
+    """Echoes nonces; with `flood`, each in more answers than any buffer holds. `filled` grows by those that left."""
+
+    def __init__(self) -> None:
+        self.flood = False
+        self.filled = 0
 
     async def GetLag(self, request: lag_pb.GetLagRequest, context: Any) -> lag_pb.GetLagResponse:  # noqa: N802
         return lag_pb.GetLagResponse()
@@ -156,6 +160,9 @@ class SmallLag(lag_grpc.LagServiceServicer):
     ) -> AsyncIterator[lag_pb.WatchLagResponse]:
         async for question in request_iterator:
             yield lag_pb.WatchLagResponse(nonce=question.nonce)
+            while self.flood:
+                yield lag_pb.WatchLagResponse(reading=lag_pb.LagReading(monitor_id="x" * 1_000_000))
+                self.filled += 1
 
 
 class SmallServices:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
@@ -45,6 +45,9 @@ class CallInterceptor(aio.ServerInterceptor):
         self._wrapped: dict[str, Handler] = {}
         self._draining = False
         self._open: set[asyncio.Timeout] = set()
+        self._running = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     async def intercept_service(
         self,
@@ -65,6 +68,21 @@ class CallInterceptor(aio.ServerInterceptor):
         self._draining = True
         for scope in self._open:
             scope.reschedule(0.0)
+
+    async def quiet(self) -> None:
+        """Return once none of the calls that end by themselves is running."""
+        await self._quiet.wait()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._running += 1
+        self._quiet.clear()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._quiet.set()
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
         shape = f"{_arity(handler.request_streaming)}_{_arity(handler.response_streaming)}"
@@ -104,13 +122,16 @@ class CallInterceptor(aio.ServerInterceptor):
     @asynccontextmanager
     async def _around(self, method: str, context: Context) -> AsyncIterator[None]:
         begun = time.monotonic()
-        with self._tracer.start_as_current_span(
-            method[1:],
-            context=parent_of(_traceparent(context)),
-            kind=SpanKind.SERVER,
-            attributes={Attribute.RPC_SYSTEM: "grpc", Attribute.RPC_METHOD: method[1:]},
-            record_exception=False,
-            set_status_on_exception=False,
+        with (
+            self._counted(),
+            self._tracer.start_as_current_span(
+                method[1:],
+                context=parent_of(_traceparent(context)),
+                kind=SpanKind.SERVER,
+                attributes={Attribute.RPC_SYSTEM: "grpc", Attribute.RPC_METHOD: method[1:]},
+                record_exception=False,
+                set_status_on_exception=False,
+            ),
         ):
             try:
                 # The types say it is never None; it is, when the caller set no deadline.

@@ -31,6 +31,8 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # clients ping every 30 s
 )
 
+ENDLESS_GRACE = timedelta(seconds=1)  # for the status of an endless call to reach its caller
+
 T = TypeVar("T")
 
 
@@ -85,9 +87,21 @@ async def serving(
             if draining is not None:
                 draining.set()
             interceptor.end_endless()
-            await server.stop(drain.total_seconds())
+            await _stopped(server, interceptor, drain)
         finally:
             await server.stop(None)
+
+
+async def _stopped(server: aio.Server, interceptor: CallInterceptor, drain: timedelta) -> None:
+    # An endless call whose caller does not read hangs in a write that nothing interrupts: it is aborted, once it is
+    # alone, and does not hold the drain.
+    async with asyncio.TaskGroup() as group:
+        drained = group.create_task(server.stop(drain.total_seconds()), name="drain")
+        quiet = group.create_task(interceptor.quiet(), name="quiet")
+        await asyncio.wait([drained, quiet], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([drained], timeout=ENDLESS_GRACE.total_seconds())
+        quiet.cancel()
+        await server.stop(None)
 
 
 def _listen(server: aio.Server, address: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -192,6 +192,28 @@ async def test_endless_calls_do_not_hold_a_drain(services: SmallServices) -> Non
         begun = time.monotonic()
     assert time.monotonic() - begun < 10
     assert await watch.code() is StatusCode.UNAVAILABLE
+    await channel.close()
+
+
+async def test_an_endless_call_whose_caller_does_not_read_does_not_hold_a_drain_either(
+    services: SmallServices, eventually: Callable[..., Awaitable[None]]
+) -> None:
+    services.lag.flood = True
+    seen = -1
+
+    async def stuck() -> None:
+        nonlocal seen
+        seen, before = services.lag.filled, seen
+        assert services.lag.filled == before > 0
+
+    async with services.served(drain=timedelta(seconds=30)) as address:
+        channel = aio.insecure_channel(address)
+        watch = LagServiceStub(channel).WatchLag()
+        await watch.write(lag_pb.WatchLagRequest(nonce=1))
+        await watch.read()
+        await eventually(stuck)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 10
     await channel.close()
 
 
