@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaskit.model import Tenant
+from atlaskit.model import Deletion, Scalar, Tenant, ValueType
 from atlaskit.position import Token
 
 Integers: TypeAlias = NDArray[np.int64]
 States: TypeAlias = NDArray[np.int8]
+# Values of one type: an array of int64, uint64, float64 or bool, or a list of str or bytes.
+Column: TypeAlias = NDArray[np.generic] | Sequence[str] | Sequence[bytes]
+Columns: TypeAlias = Mapping[ValueType, Column]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Where the deletes of an attribute or an entity stand: 1969-12-31T00:00:00Z, before any time that a value can have.
+DELETED_AT_US = -86_400_000_000
 
 
 class ItemState(IntEnum):
@@ -83,12 +88,26 @@ class Refusal:
     message: str
 
 
+def places_of(kinds: NDArray[np.integer[Any]], columns: Columns) -> Integers:
+    """Return the place of each item's value in the column of its type, when the k-th of a type takes the k-th place."""
+    places = np.zeros(len(kinds), np.int64)
+    for kind, column in columns.items():
+        if len(column) == len(kinds):
+            return np.arange(len(kinds), dtype=np.int64)
+        if len(column):
+            places[kinds == kind] = np.arange(len(column), dtype=np.int64)
+    return places
+
+
 @dataclass(frozen=True, slots=True)
 class WriteBatch:
     """The items of one request as columns. Items that are refused or superseded stay in place; `states` tells.
 
     `entity_keys` and `entity_ids` are parallel (keys are empty where the tenant is numbered). Dictionaries of asset and
-    source types are indexed from 1; 0 is none. `values` holds one object an item, of the type in `value_types`.
+    source types are indexed from 1; 0 is none. `values` holds a column for each type in use; an item's value stands in
+    the column of its `value_types`, at its `value_places`. `deletions` says what an item hides (0: it is a write); such
+    an item has value type 0 and no value, an attribute delete `DELETED_AT_US` for its time, an entity delete also the
+    empty attribute key.
     """
 
     tenant: Tenant
@@ -106,7 +125,9 @@ class WriteBatch:
     source_type_indexes: Integers
     event_times_us: Integers
     value_types: States
-    values: NDArray[np.object_]
+    values: Columns
+    value_places: Integers
+    deletions: States
     states: States
     refusals: list[Refusal]
     size_bytes: int
@@ -115,6 +136,14 @@ class WriteBatch:
     def stored(self) -> Integers:
         """Return the indexes of the items that are, or are to be, stored."""
         return np.flatnonzero(self.states == ItemState.STORED)
+
+    def value_of(self, item: int) -> Scalar | None:
+        """Return the value of one item; None for a delete, and for an unknown type."""
+        kind = int(self.value_types[item])
+        if kind not in list(ValueType) or self.deletions[item] != Deletion.NONE:
+            return None
+        found: Any = self.values[ValueType(kind)][self.value_places[item]]
+        return found.item() if isinstance(found, np.generic) else found  # type: ignore[no-any-return]
 
     def copied(self) -> WriteBatch:
         """Return the batch with states and refusals of its own, so that an attempt to store it can be repeated."""

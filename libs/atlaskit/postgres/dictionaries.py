@@ -43,7 +43,8 @@ def names_of(batches: Iterable[WriteBatch]) -> list[Name]:
 def _names(batch: WriteBatch) -> Iterator[Name]:
     rows, tenant = batch.stored(), batch.tenant.tenant_id
     for index in np.unique(batch.attribute_indexes[rows]).tolist():
-        yield Name(Dictionary.ATTRIBUTE_KEYS, tenant, batch.attribute_keys[index])
+        if batch.attribute_keys[index]:
+            yield Name(Dictionary.ATTRIBUTE_KEYS, tenant, batch.attribute_keys[index])
     for index in np.unique(batch.asset_type_indexes[rows]).tolist():
         if index:
             yield Name(Dictionary.ASSET_TYPES, tenant, batch.asset_types[index - 1])

@@ -13,12 +13,13 @@ import numpy as np
 
 from atlaskit.batch import Answer, ItemState, Part, WriteBatch, Written
 from atlaskit.errors import AtlasError, RequestIdReused
-from atlaskit.model import MAX_ROWS_PER_TRANSACTION, RowVersion, shard_of
+from atlaskit.model import MAX_ROWS_PER_TRANSACTION, RowVersion
 from atlaskit.position import Token
 from atlaskit.postgres import entities, history
 from atlaskit.postgres.dictionaries import Dictionaries, Dictionary, Name, names_of
 from atlaskit.postgres.errors import Conflict
-from atlaskit.postgres.history import Numbered
+from atlaskit.postgres.frames import frame_of
+from atlaskit.postgres.history import Numbered, shards_of_ids
 from atlaskit.postgres.ledger import Ledger
 from atlaskit.postgres.writer import Writer, open_writer
 
@@ -117,9 +118,9 @@ class StoreWriter:
         for one in numbered:
             entities.refuse_collisions(one.batch, known)
         rows = history.rows_of([_with_stored_asset_types(one, known) for one in numbered])
-        if len(rows.values):
-            columns, records = history.copy_records(rows)
-            await self._writer.copy(history.TABLE, columns, records)
+        if len(rows):
+            frame = frame_of(rows)
+            await self._writer.copy(history.TABLE, frame.columns, frame.octets)
             ledger.add(history.TABLE, rows.shards, rows.versions)
 
     async def _write_answers(self, answers: Mapping[RequestKey, Stored]) -> None:
@@ -137,7 +138,8 @@ def refuse_over_quota(batch: WriteBatch, ids: Mapping[Name, int]) -> None:
     tenant = batch.tenant
     for index in np.unique(batch.attribute_indexes[batch.stored()]).tolist():
         key = batch.attribute_keys[index]
-        if Name(Dictionary.ATTRIBUTE_KEYS, tenant.tenant_id, key) in ids:
+        # Without a key the item deletes its entity.
+        if not key or Name(Dictionary.ATTRIBUTE_KEYS, tenant.tenant_id, key) in ids:
             continue
         items = np.flatnonzero((batch.attribute_indexes == index) & (batch.states != ItemState.REFUSED))
         message = f"the key {key!r} would be one more than the tenant's quota of attribute keys"
@@ -153,14 +155,13 @@ def numbered_of(epoch: int, number: int, batches: Sequence[WriteBatch], ids: Map
         attributes = [ids.get(Name(Dictionary.ATTRIBUTE_KEYS, owner, key), 0) for key in batch.attribute_keys]
         assets = [0, *(ids.get(Name(Dictionary.ASSET_TYPES, owner, text), 0) for text in batch.asset_types)]
         sources = [0, *(ids.get(Name(Dictionary.SOURCE_TYPES, 0, text), 0) for text in batch.source_types)]
-        shards = [shard_of(owner, tenant.spread, entity) for entity in batch.entity_ids.tolist()]
         numbered.append(
             Numbered(
                 batch=batch,
                 attribute_ids=np.array(attributes, np.int64),
                 asset_type_ids=np.array(assets, np.int64)[batch.asset_type_indexes],
                 source_type_ids=np.array(sources, np.int64),
-                shards=np.array(shards, np.int64),
+                shards=shards_of_ids(owner, tenant.spread, batch.entity_ids),
                 versions=first + np.arange(len(batch.states), dtype=np.int64),
             )
         )

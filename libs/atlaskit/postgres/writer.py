@@ -23,6 +23,7 @@ from atlaskit.sql import load
 SQL = load(Path(__file__).parent / "queries")
 COMMIT_LIMIT = timedelta(seconds=10)  # a COMMIT that takes longer has an unknown outcome
 MAX_TRACEPARENTS = 64
+COPY_PIECE = 512 * 1024  # bytes that go to the socket at once
 
 T = TypeVar("T")
 Work = Callable[[Ledger, datetime], Awaitable[T]]
@@ -53,10 +54,10 @@ class Writer:
         with self._guarded(STATEMENT_LIMIT), translated(statement):
             return await self._connection.fetch(SQL[statement], *values)
 
-    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-        """Append the rows to a table by COPY."""
+    async def copy(self, table: str, columns: Sequence[str], octets: bytes) -> None:
+        """Append rows to a table by COPY; they come in its binary format."""
         with self._guarded(STATEMENT_LIMIT), translated(f"COPY {table}"):
-            await self._connection.copy_records_to_table(table, columns=columns, records=rows)
+            await self._connection.copy_to_table(table, source=_pieces(octets), columns=columns, format="binary")
 
     async def reserve(self) -> int:
         """Return the next transaction number. Call it once everything in the transaction has arrived, never ahead."""
@@ -156,6 +157,11 @@ class Writer:
 
     def _hear(self, _connection: object, message: Any) -> None:
         self._unsure = self._unsure or "canceling wait for synchronous replication" in str(message)
+
+
+async def _pieces(octets: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(octets), COPY_PIECE):
+        yield octets[start : start + COPY_PIECE]
 
 
 def _unknown(cause: str) -> OutcomeUnknown:

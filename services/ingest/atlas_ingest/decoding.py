@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from atlas.ingest.v1.ingest_service_pb2 import AttributeWrite, ColumnBatch, RowBatch
-from atlaskit.batch import Form, Integers, Part
+from atlaskit.batch import Column, Columns, Form, Integers, Part
 from atlaskit.errors import InvalidRequest
 from atlaskit.model import EntityIdentity, Scalar, ValueType
 
@@ -20,6 +20,13 @@ _KINDS = {
     "bool_value": ValueType.BOOL,
     "string_value": ValueType.STRING,
     "bytes_value": ValueType.BYTES,
+}
+# The types whose values fit an array; the others stay lists.
+_ARRAYS: dict[ValueType, type[np.generic]] = {
+    ValueType.INT64: np.int64,
+    ValueType.UINT64: np.uint64,
+    ValueType.DOUBLE: np.float64,
+    ValueType.BOOL: np.bool_,
 }
 _ENTITY_FIELD = {EntityIdentity.KEYED: "entity_key", EntityIdentity.NUMBERED: "entity_id"}
 _ENTITY_PART = {"entity_key": Part.ENTITY_KEY, "entity_id": Part.ENTITY_ID}
@@ -49,19 +56,30 @@ def draft_of_columns(columns: ColumnBatch, identity: EntityIdentity) -> Draft:
         else np.zeros(len(entities), np.int64),
         event_times_us=_integers(columns.event_times_us),
         value_types=_integers(columns.value_types),
-        values={
-            ValueType.INT64: list(columns.int64_values),
-            ValueType.UINT64: list(columns.uint64_values),
-            ValueType.DOUBLE: list(columns.double_values),
-            ValueType.BOOL: list(columns.bool_values),
-            ValueType.STRING: list(columns.string_values),
-            ValueType.BYTES: list(columns.bytes_values),
-        },
+        values=_columns(
+            {
+                ValueType.INT64: columns.int64_values,
+                ValueType.UINT64: columns.uint64_values,
+                ValueType.DOUBLE: columns.double_values,
+                ValueType.BOOL: columns.bool_values,
+                ValueType.STRING: columns.string_values,
+                ValueType.BYTES: columns.bytes_values,
+            }
+        ),
     )
 
 
-def _integers(numbers: Iterable[int]) -> Integers:
-    return np.fromiter(numbers, np.int64)
+def _columns(values: Mapping[ValueType, Sequence[Any]]) -> Columns:
+    return {kind: _column(kind, column) for kind, column in values.items() if column}
+
+
+def _column(kind: ValueType, values: Sequence[Any]) -> Column:
+    array = _ARRAYS.get(kind)
+    return list(values) if array is None else np.fromiter(values, array, len(values))
+
+
+def _integers(numbers: Collection[int]) -> Integers:
+    return np.fromiter(numbers, np.int64, len(numbers))
 
 
 def _asset_type_indexes(asset_types: Sequence[str], entities: Integers) -> Integers:
@@ -114,7 +132,7 @@ class _RowReader:
             source_type_indexes=columns[:, 3],
             event_times_us=columns[:, 4],
             value_types=columns[:, 5],
-            values=dict(self._values),
+            values=_columns(self._values),
             flaws=self._flaws,
         )
 

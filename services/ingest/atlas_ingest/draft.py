@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from atlaskit.batch import Form, Integers, Part
-from atlaskit.model import Scalar, ValueType
-from numpy.typing import NDArray
+from atlaskit.batch import Columns, Form, Integers, Part
+from atlaskit.model import ValueType
 
 
 class Flaw(NamedTuple):
@@ -23,8 +22,9 @@ class Flaw(NamedTuple):
 class Draft:
     """The items of one request as columns, of either form.
 
-    Dictionaries of asset and source types are indexed from 1; 0 is none. `values` holds, by type, the values of the
-    items of that type in order. `flaws` are those that the columns cannot show, by item; the first of an item counts.
+    Dictionaries of asset and source types are indexed from 1; 0 is none. `values` holds, for each type in use, the
+    values of the items of that type in order. `flaws` are those that the columns cannot show, by item; the first of an
+    item counts.
     """
 
     form: Form
@@ -38,17 +38,9 @@ class Draft:
     source_type_indexes: Integers
     event_times_us: Integers
     value_types: Integers
-    values: dict[ValueType, Sequence[Scalar]]
+    values: Columns
     flaws: dict[int, tuple[Part, Flaw]] = field(default_factory=dict)
 
     def places_of(self, kind: ValueType) -> Integers:
         """Return the items whose value is of this type, in order: the k-th takes the k-th value of the type."""
         return np.flatnonzero(self.value_types == kind)
-
-    def objects(self) -> NDArray[np.object_]:
-        """Return the value of each item; None where its type is unknown."""
-        column = np.full(len(self.value_types), None, np.object_)
-        for kind, values in self.values.items():
-            for place, value in zip(self.places_of(kind).tolist(), values, strict=True):
-                column[place] = value
-        return column

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, cast
 from uuid import UUID
 
 import numpy as np
-from atlaskit.batch import EPOCH, Form, Integers, ItemState, Part, WriteBatch
+from atlaskit.batch import EPOCH, Form, Integers, ItemState, Part, WriteBatch, places_of
 from atlaskit.errors import InvalidRequest, NotBuilt
 from atlaskit.model import MAX_ENTITY_ID, EntityIdentity, Tenant, ValueType, entity_id_of
 
@@ -26,6 +27,8 @@ MAX_VALUE_BYTES = 65_536
 AHEAD = timedelta(days=1)
 ITEM_BYTES = 32  # what an item takes beside its texts and octets
 COMMITTED = 1
+# A keyed hash costs ten times what it costs to remember it.
+_entity_id = lru_cache(maxsize=65_536)(entity_id_of)
 _UUID = re.compile(r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
 
 
@@ -99,7 +102,7 @@ def checked(draft: Draft, request: Request, now: datetime) -> WriteBatch:
 def _batch(draft: Draft, request: Request, size: int) -> WriteBatch:
     keyed = request.tenant.identity is EntityIdentity.KEYED
     hash_key = request.tenant.entity_hash_key
-    ids = [entity_id_of(hash_key, str(key)) for key in draft.entities] if keyed else draft.entities
+    ids = [_entity_id(hash_key, str(key)) for key in draft.entities] if keyed else draft.entities
     return WriteBatch(
         tenant=request.tenant,
         request_id=request.request_id,
@@ -116,7 +119,9 @@ def _batch(draft: Draft, request: Request, size: int) -> WriteBatch:
         source_type_indexes=draft.source_type_indexes,
         event_times_us=draft.event_times_us,
         value_types=draft.value_types.astype(np.int8),
-        values=draft.objects(),
+        values=draft.values,
+        value_places=places_of(draft.value_types, draft.values),
+        deletions=np.zeros(len(draft.value_types), np.int8),
         states=np.full(len(draft.value_types), ItemState.STORED, np.int8),
         refusals=[],
         size_bytes=size,
@@ -136,10 +141,10 @@ def _check_columns(draft: Draft) -> None:
             _mismatch(name, len(column), f"value_types has {count}")
     if draft.asset_types and len(draft.asset_types) != len(draft.entities):
         _mismatch("asset_types", len(draft.asset_types), f"the dictionary of entities has {len(draft.entities)}")
-    for kind, values in draft.values.items():
-        expected = len(draft.places_of(kind))
-        if len(values) != expected:
-            _mismatch(f"{kind.name.lower()}_values", len(values), f"value_types says {expected}")
+    for kind in ValueType:
+        given, expected = len(draft.values.get(kind, ())), int(np.count_nonzero(draft.value_types == kind))
+        if given != expected:
+            _mismatch(f"{kind.name.lower()}_values", given, f"value_types says {expected}")
     _check_range("entity_indexes", draft.entity_indexes, len(draft.entities) - 1)
     _check_range("attribute_indexes", draft.attribute_indexes, len(draft.attribute_keys) - 1)
     _check_range("source_type_indexes", draft.source_type_indexes, len(draft.source_types))
@@ -154,9 +159,8 @@ def _mismatch(column: str, length: int, against: str) -> None:
 
 
 def _check_range(column: str, indexes: Integers, greatest: int) -> None:
-    outside = np.flatnonzero((indexes < 0) | (indexes > greatest))
-    if len(outside):
-        item = int(outside[0])
+    if len(indexes) and (indexes.min() < 0 or indexes.max() > greatest):
+        item = int(np.flatnonzero((indexes < 0) | (indexes > greatest))[0])
         message = f"is {indexes[item]}; an index here is 0 to {greatest}"
         raise InvalidRequest(f"columns.{column}[{item}]", message, "INDEX_OUT_OF_RANGE")
 
@@ -178,8 +182,7 @@ def _decoded_bytes(draft: Draft) -> int:
     octets = sum(
         len(value)
         for kind in (ValueType.STRING, ValueType.BYTES)
-        for value in draft.values[kind]
-        if isinstance(value, (str, bytes))
+        for value in cast("Sequence[str | bytes]", draft.values.get(kind, ()))
     )
     return int(entities + attributes) + octets + ITEM_BYTES * len(draft.value_types)
 
@@ -198,6 +201,18 @@ def text_flaw(text: str, least: int, most: int) -> Flaw | None:
     if len(text) < least or (len(text) * 4 > most and len(text.encode()) > most):
         return Flaw("TEXT_LENGTH", f"must be {least} to {most} bytes long")
     return None
+
+
+def _text_flaws(texts: Sequence[str], least: int, most: int) -> Iterable[tuple[int, Flaw | None]]:
+    """Return the place and the flaw of each text that may have one; nothing is looked at one by one if all are good."""
+    if not texts:
+        return ()
+    joined = "".join(texts)
+    lengths = [len(text) for text in texts]
+    widest = 1 if joined.isascii() else 4
+    if "\0" not in joined and min(lengths) >= least and max(lengths) * widest <= most:
+        return ()
+    return enumerate(text_flaw(text, least, most) for text in texts)
 
 
 def _refuse(batch: WriteBatch, items: Integers, part: Part, places: Integers, flaw: Flaw) -> None:
@@ -225,19 +240,19 @@ def _refuse_entries(
 
 
 def _refuse_texts(batch: WriteBatch, draft: Draft) -> None:
-    keyed = batch.tenant.identity is EntityIdentity.KEYED
-    found = enumerate(_entity_flaw(entity) for entity in draft.entities)
-    _refuse_entries(batch, Part.ENTITY_KEY if keyed else Part.ENTITY_ID, draft.entity_indexes, found)
+    if batch.tenant.identity is EntityIdentity.KEYED:
+        found = _text_flaws(batch.entity_keys, 1, MAX_KEY_BYTES)
+        _refuse_entries(batch, Part.ENTITY_KEY, draft.entity_indexes, found)
+    elif len(batch.entity_ids) and batch.entity_ids.min() < 0:
+        found = enumerate(_number_flaw(number) for number in batch.entity_ids.tolist())
+        _refuse_entries(batch, Part.ENTITY_ID, draft.entity_indexes, found)
     for part, texts, indexes, first, most in (
         (Part.ATTRIBUTE_KEY, draft.attribute_keys, draft.attribute_indexes, 0, MAX_KEY_BYTES),
         (Part.SOURCE_TYPE, draft.source_types, draft.source_type_indexes, 1, MAX_SOURCE_TYPE_BYTES),
         (Part.ASSET_TYPE, draft.asset_types, draft.asset_type_indexes, 1, MAX_ASSET_TYPE_BYTES),
     ):
-        _refuse_entries(batch, part, indexes, enumerate(text_flaw(text, 1, most) for text in texts), first)
-
-
-def _entity_flaw(entity: str | int) -> Flaw | None:
-    return text_flaw(entity, 1, MAX_KEY_BYTES) if isinstance(entity, str) else _number_flaw(entity)
+        # The asset type of an entity may be empty: no item points to it.
+        _refuse_entries(batch, part, indexes, _text_flaws(texts, 1, most), first)
 
 
 def _number_flaw(number: int) -> Flaw | None:
@@ -247,42 +262,54 @@ def _number_flaw(number: int) -> Flaw | None:
 
 
 def _refuse_values(batch: WriteBatch, draft: Draft) -> None:
-    known = np.isin(draft.value_types, list(ValueType))
-    unknown = np.flatnonzero(~known)
-    flaw = Flaw("VALUE_TYPE_UNKNOWN", f"must be one of {', '.join(kind.name for kind in ValueType)}")
-    _refuse(batch, unknown, Part.VALUE, unknown, flaw)
-    doubles = np.array(draft.values[ValueType.DOUBLE], np.float64)
+    kinds = draft.value_types
+    if kinds.min() < min(ValueType) or kinds.max() > max(ValueType):
+        unknown = np.flatnonzero((kinds < min(ValueType)) | (kinds > max(ValueType)))
+        flaw = Flaw("VALUE_TYPE_UNKNOWN", f"must be one of {', '.join(kind.name for kind in ValueType)}")
+        _refuse(batch, unknown, Part.VALUE, unknown, flaw)
+    doubles = np.asarray(draft.values.get(ValueType.DOUBLE, ()), np.float64)
     places = np.flatnonzero(~np.isfinite(doubles))
-    flaw = Flaw("VALUE_NOT_FINITE", "is NaN or an infinity, which no comparison or sum survives; leave the item out")
-    _refuse(batch, draft.places_of(ValueType.DOUBLE)[places], Part.DOUBLE, places, flaw)
-    for kind, part in ((ValueType.STRING, Part.STRING), (ValueType.BYTES, Part.BYTES)):
-        items = draft.places_of(kind)
-        for wrong, places in _by_flaw(enumerate(_value_flaw(value) for value in draft.values[kind])):
-            _refuse(batch, items[places], part, places, wrong)
+    if len(places):
+        flaw = Flaw(
+            "VALUE_NOT_FINITE", "is NaN or an infinity, which no comparison or sum survives; leave the item out"
+        )
+        _refuse(batch, draft.places_of(ValueType.DOUBLE)[places], Part.DOUBLE, places, flaw)
+    texts = cast("Sequence[str]", draft.values.get(ValueType.STRING, ()))
+    _refuse_column(batch, draft, ValueType.STRING, Part.STRING, _text_flaws(texts, 0, MAX_VALUE_BYTES))
+    octets = cast("Sequence[bytes]", draft.values.get(ValueType.BYTES, ()))
+    _refuse_column(batch, draft, ValueType.BYTES, Part.BYTES, enumerate(_octets_flaw(value) for value in octets))
 
 
-def _value_flaw(value: object) -> Flaw | None:
-    if isinstance(value, str):
-        return text_flaw(value, 0, MAX_VALUE_BYTES)
-    assert isinstance(value, bytes)
+def _refuse_column(
+    batch: WriteBatch, draft: Draft, kind: ValueType, part: Part, found: Iterable[tuple[int, Flaw | None]]
+) -> None:
+    for flaw, places in _by_flaw(found):
+        _refuse(batch, draft.places_of(kind)[places], part, places, flaw)
+
+
+def _octets_flaw(value: bytes) -> Flaw | None:
     return Flaw("VALUE_TOO_LONG", f"must be at most {MAX_VALUE_BYTES} bytes") if len(value) > MAX_VALUE_BYTES else None
 
 
 def _refuse_times(batch: WriteBatch, now: datetime) -> None:
     latest = (now + AHEAD - EPOCH) // timedelta(microseconds=1)
-    outside = np.flatnonzero((batch.event_times_us < 0) | (batch.event_times_us > latest))
+    times = batch.event_times_us
+    if times.min() >= 0 and times.max() <= latest:
+        return
+    outside = np.flatnonzero((times < 0) | (times > latest))
     _refuse(batch, outside, Part.EVENT_TIME, outside, Flaw("EVENT_TIME_OUT_OF_RANGE", "must be 1970 to one day ahead"))
 
 
 def supersede(batch: WriteBatch) -> None:
     """Mark every item that a later one of the same entity, attribute and event time stands in for."""
     rows = batch.stored()
-    entities, attributes = batch.entity_indexes[rows], batch.attribute_indexes[rows]
+    if len(rows) < 2:
+        return
+    owners = batch.entity_indexes[rows] * max(len(batch.attribute_keys), 1) + batch.attribute_indexes[rows]
     times = batch.event_times_us[rows]
     # Stable: among items of one identity the order of delivery stays, and all but the last give way.
-    order = np.lexsort((times, attributes, entities))
-    same = np.ones(max(len(order) - 1, 0), np.bool_)
-    for column in (entities, attributes, times):
-        ordered = column[order]
-        same &= ordered[1:] == ordered[:-1]
-    batch.states[rows[order[:-1][same]]] = ItemState.SUPERSEDED
+    order = np.lexsort((times, owners))
+    owners, times = owners[order], times[order]
+    same = (owners[1:] == owners[:-1]) & (times[1:] == times[:-1])
+    if same.any():
+        batch.states[rows[order[:-1][same]]] = ItemState.SUPERSEDED
