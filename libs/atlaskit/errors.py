@@ -99,13 +99,14 @@ class NotBuilt(AtlasError):
 
 
 class Overloaded(AtlasError):
-    """A bounded resource is full. Come again after `retry_after`."""
+    """A bounded resource is full; `code` says which in UPPER_SNAKE_CASE. Come again after `retry_after`."""
 
     reason = "OVERLOADED"
 
-    def __init__(self, what: str, retry_after: timedelta) -> None:
+    def __init__(self, what: str, retry_after: timedelta, code: str = "OVERLOADED") -> None:
         super().__init__(f"{what} is full; try again after {retry_after.total_seconds():.3f} s")
         self.retry_after = retry_after
+        self.code = code
 
 
 class Unavailable(AtlasError):

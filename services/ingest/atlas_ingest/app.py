@@ -11,11 +11,14 @@ from atlaskit.postgres.tenants import Tenants
 from atlaskit.rpc.server import serving
 from atlaskit.telemetry.tracing import open_tracing
 
+from atlas_ingest.admission import Admission, AdmissionLimits
 from atlas_ingest.batcher import Limits, group_commit
+from atlas_ingest.fair_queue import QueueLimits
 from atlas_ingest.handlers import services_of
 from atlas_ingest.servicer import IngestServicer
 from atlas_ingest.settings import PrimaryMode, Settings
 from atlas_ingest.tenants import TenantServicer
+from atlas_ingest.token_bucket import Allowance
 
 SERVICE = "ingest"
 
@@ -26,7 +29,14 @@ async def running(settings: Settings) -> AsyncIterator[int]:
 
     It starts without its store too, and answers UNAVAILABLE until that is there.
     On exit calls are drained first, then the queue is committed, then connections close."""
-    limits = Limits(settings.queue_rows, settings.queue_bytes, settings.group_rows, settings.transaction_limit)
+    limits = Limits(
+        queue=QueueLimits(settings.queue_rows, settings.queue_bytes, settings.tenant_share),
+        queue_age=settings.queue_age,
+        group_rows=settings.group_rows,
+        gather=settings.gather,
+        transaction=settings.transaction_limit,
+    )
+    allowance = Allowance(settings.tenant_rows_per_second, settings.tenant_burst_rows)
     quorum = settings.primary_mode is PrimaryMode.QUORUM
     store = PostgresStore(settings.postgres_dsn, quorum=quorum, names=settings.names)
     async with (
@@ -35,7 +45,8 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         group_commit(store.writer, settings.writers, limits, tracer) as commit,
     ):
         tenants = Tenants(pool)
-        services = services_of(IngestServicer(tenants, commit), TenantServicer(tenants))
+        admission = Admission(AdmissionLimits(settings.in_flight_bytes, allowance), commit.queue, commit.rate)
+        services = services_of(IngestServicer(tenants, commit, admission), TenantServicer(tenants))
         async with serving(
             services,
             settings.address,

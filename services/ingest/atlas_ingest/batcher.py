@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -17,10 +16,16 @@ from atlaskit.telemetry.carrier import links_to, parent_of
 from atlaskit.telemetry.names import Attribute, SpanName
 from opentelemetry.trace import Span, Tracer
 
+from atlas_ingest.admission import check_queue
+from atlas_ingest.drain_rate import DrainRate
+from atlas_ingest.fair_queue import Entry, FairQueue, QueueLimits
+
 log = structlog.get_logger(__name__)
 FIRST_PAUSE = timedelta(milliseconds=50)
 LONGEST_PAUSE = timedelta(seconds=2)
 LEAST_LIMIT = timedelta(milliseconds=1)
+TELL_AFTER = 0.9  # share of a caller's patience
+EXPRESS_FROM = 3  # writers, of which one is for small groups
 
 
 class GroupWriter(Protocol):
@@ -46,89 +51,116 @@ Opener = Callable[[], AbstractAsyncContextManager[GroupWriter]]
 
 
 class Limits(NamedTuple):
-    """Bounds of the queue and of one group. A group takes at least one batch, however large."""
+    """Bounds of the queue and of one group. A group takes at least one batch, however large.
 
-    queue_rows: int
-    queue_bytes: int
-    group_rows: int
-    transaction: timedelta
+    While other commits run and `gather_calls` calls or more are on their way, small groups wait until they have
+    `gather_rows` rows or their first batch has waited for `gather`. Of three writers or more, one takes only groups of
+    `express_rows` rows, so that small batches do not wait behind large ones.
+    """
+
+    queue: QueueLimits = QueueLimits(rows=500_000, size_bytes=256 * 1024 * 1024, tenant_share=0.5)
+    queue_age: timedelta = timedelta(seconds=30)
+    group_rows: int = 10_000
+    gather: timedelta = timedelta(milliseconds=4)
+    gather_rows: int = 1_000
+    gather_calls: int = 8
+    express_rows: int = 1_000
+    transaction: timedelta = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Call:
     batch: WriteBatch
     until: float  # the loop's clock: nobody waits for the answer after it
     answered: asyncio.Future[Written]
 
-    @property
-    def rows(self) -> int:
-        return len(self.batch.states)
+
+_Group = Sequence[Entry[_Call]]
 
 
 class GroupCommit:
-    """Takes batches, and answers each once the transaction that it shares is committed."""
+    """Takes batches, and answers each once the transaction that it shares is committed.
+
+    `queue` and `rate` are what admission looks at: what waits, and how fast that drains."""
 
     def __init__(self, limits: Limits, tracer: Tracer) -> None:
         self._limits = limits
         self._tracer = tracer
-        self._queue: deque[_Waiting] = deque()
-        self._rows = self._bytes = self._connected = 0
-        self._arrived = asyncio.Event()
+        self.queue: FairQueue[_Call] = FairQueue(limits.queue)
+        self.rate = DrainRate()
+        self._wakes: list[asyncio.Event] = []
         self._turn = asyncio.Lock()
+        self._connected = self._committing = 0
+        self._problem: AtlasError | None = None
         self._closed = False
-        self._pace = FIRST_PAUSE
 
     async def write(self, batch: WriteBatch, limit: timedelta) -> Written:
         """Return the answer to the batch once it is committed; the caller waits at most `limit`.
 
         A transaction runs no longer than the most patient of its callers waits. Raises Overloaded at once when the
-        queue is full. Cancelled while it waits, the batch is not written; later, it
-        may be: repeat it with the same request id, as after OutcomeUnknown."""
+        queue is full, and after `queue_age` in it; if no store is there, what was wrong with it. Cancelled while it waits,
+        the batch is not written; later, it may be: repeat it with the same request id, as after OutcomeUnknown."""
         if self._closed:
             raise Unavailable("this process is stopping; repeat the call at another one")
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(batch, loop.time() + limit.total_seconds(), loop.create_future())
-        full = self._rows + waiting.rows > self._limits.queue_rows or (
-            self._bytes + batch.size_bytes > self._limits.queue_bytes
+        now, rows, tenant = loop.time(), len(batch.states), batch.tenant.tenant_id
+        check_queue(self.queue, self.rate, tenant, rows, batch.size_bytes)
+        call = _Call(batch, now + limit.total_seconds(), loop.create_future())
+        entry = Entry(tenant, rows, batch.size_bytes, now, call)
+        self.queue.push(entry)
+        self._wake()
+        try:
+            return await self._answer(entry)
+        finally:
+            self.queue.drop(entry)
+            call.answered.cancel()  # no effect once it is answered
+
+    async def _answer(self, entry: Entry[_Call]) -> Written:
+        # The bound is on the wait in the queue; a transaction has its own. A caller with less patience hears the cause
+        # shortly before it gives up.
+        answered = entry.item.answered
+        patience = min(self._limits.queue_age.total_seconds(), (entry.item.until - entry.arrived) * TELL_AFTER)
+        await asyncio.wait([answered], timeout=patience)
+        if entry.queued:
+            raise self._too_old()
+        return await answered
+
+    def _too_old(self) -> AtlasError:
+        if self._problem is not None and not self._connected:
+            return self._problem
+        return Overloaded(
+            "the queue, in which the batch grew too old,", self.rate.time_for(self.queue.rows), "QUEUE_AGE"
         )
-        # A batch that alone exceeds the queue is taken by an empty one: its own limit is the contract's.
-        if full and self._queue:
-            raise Overloaded("the queue of rows waiting for a commit", retry_after=self._pace)
-        self._push(waiting)
-        return await waiting.answered
 
-    def _push(self, waiting: _Waiting) -> None:
-        self._queue.append(waiting)
-        self._rows += waiting.rows
-        self._bytes += waiting.batch.size_bytes
-        self._arrived.set()
-
-    def _pop(self) -> _Waiting:
-        waiting = self._queue.popleft()
-        self._rows -= waiting.rows
-        self._bytes -= waiting.batch.size_bytes
-        return waiting
+    def _wake(self) -> None:
+        for wake in self._wakes:
+            wake.set()
 
     def close(self) -> None:
         """Take nothing new; the writers end once the queue is empty."""
         self._closed = True
-        self._arrived.set()
+        self._wake()
 
-    async def work(self, opener: Opener) -> None:
-        """Commit groups until closed and drained. A lost writer is replaced, after a pause that grows to 2 s."""
+    async def work(self, opener: Opener, *, express: bool = False) -> None:
+        """Commit groups until closed and drained. A lost writer is replaced, after a pause that grows to 2 s.
+
+        While there is none, batches wait in the queue; closed, they are failed."""
         pause = FIRST_PAUSE
-        while not (self._closed and not self._queue):
+        while not (self._closed and not self.queue.calls):
             try:
                 async with opener() as writer:
                     self._connected += 1
                     pause = FIRST_PAUSE
                     try:
-                        await self._serve(writer)
+                        await self._serve(writer, express=express)
                     finally:
                         self._connected -= 1
+                if self._closed and express:
+                    return
             except AtlasError as error:
                 log.warning("no writer", problem=str(error))
-                if not self._connected:
+                self._problem = error
+                if self._closed and not self._connected:
                     self._fail_waiting(error)
                 await self._pause(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
@@ -139,70 +171,83 @@ class GroupCommit:
             await asyncio.sleep(pause.total_seconds())
 
     def _fail_waiting(self, error: AtlasError) -> None:
-        while self._queue:
-            _fail(self._pop(), error)
+        while group := self.queue.take(self._limits.group_rows):
+            _fail(group, error)
 
-    async def _serve(self, writer: GroupWriter) -> None:
-        while writer.usable:
-            # One writer at a time takes a group and its number, so that numbers follow the order of arrival.
-            async with self._turn:
-                group = await self._group()
-                if not group:
+    async def _serve(self, writer: GroupWriter, *, express: bool) -> None:
+        wake = asyncio.Event()
+        self._wakes.append(wake)
+        try:
+            while writer.usable:
+                # One writer at a time takes a group and its number, so that numbers follow the order of arrival.
+                async with self._turn:
+                    await self._gather()
+                    group = self._take(express=express)
+                    number = await self._reserved(writer, group) if group else None
+                    wake.clear()
+                if number is not None:
+                    await self._commit(writer, number, group)
+                elif not group and self._closed:
                     return
-                number = await self._reserved(writer, group)
-            if number is not None:
-                await self._commit(writer, number, group)
+                elif not group:
+                    await wake.wait()
+        finally:
+            self._wakes.remove(wake)
 
-    async def _reserved(self, writer: GroupWriter, group: Sequence[_Waiting]) -> int | None:
+    async def _gather(self) -> None:
+        arrived = self.queue.oldest()
+        if arrived is None or self._closed:
+            return
+        waited = asyncio.get_running_loop().time() - arrived
+        pause = gathering(self._limits, self.queue.rows, self.queue.calls, self._committing, waited)
+        if pause > 0:
+            await asyncio.sleep(pause)
+
+    def _take(self, *, express: bool) -> _Group:
+        if express:
+            return self.queue.take(self._limits.express_rows, whole=True)
+        return self.queue.take(self._limits.group_rows)
+
+    async def _reserved(self, writer: GroupWriter, group: _Group) -> int | None:
         try:
             return await writer.reserve()
         except AtlasError as error:
-            for waiting in group:
-                _fail(waiting, error)
+            _fail(group, error)
             return None
 
-    async def _group(self) -> list[_Waiting]:
-        """Return what waits, up to the bounds of a group; wait if nothing does. Empty: closed and drained."""
-        while True:
-            group: list[_Waiting] = []
-            rows = 0
-            while self._queue and (not group or rows + self._queue[0].rows <= self._limits.group_rows):
-                waiting = self._pop()
-                if not waiting.answered.done():  # nobody waits any more for what was cancelled
-                    group.append(waiting)
-                    rows += waiting.rows
-            if group or self._closed:
-                return group
-            self._arrived.clear()
-            await self._arrived.wait()
-
-    async def _commit(self, writer: GroupWriter, number: int, group: Sequence[_Waiting]) -> None:
-        began = asyncio.get_running_loop().time()
-        patience = timedelta(seconds=max(waiting.until for waiting in group) - began)
+    async def _commit(self, writer: GroupWriter, number: int, group: _Group) -> None:
+        loop = asyncio.get_running_loop()
+        patience = timedelta(seconds=max(entry.item.until for entry in group) - loop.time())
         limit = min(self._limits.transaction, max(patience, LEAST_LIMIT))
-        with self._span(group) as span:
-            try:
-                outcomes = await writer.commit(number, [w.batch for w in group], limit)
-            except AtlasError as error:
-                span.set_attribute(Attribute.ERROR_TYPE, error.reason)
-                log.warning("a group was not committed", calls=len(group), problem=str(error))
-                for waiting in group:
-                    _fail(waiting, error)
-                return
-            except BaseException as error:
-                log.error("a writer failed", calls=len(group), problem=repr(error))
-                for waiting in group:
-                    _fail(waiting, Unavailable("the writer failed; repeat the call with the same request_id"))
-                raise
-        for waiting, outcome in zip(group, outcomes, strict=True):
-            _answer(waiting, outcome)
-        self._pace = max(timedelta(seconds=asyncio.get_running_loop().time() - began), FIRST_PAUSE)
+        committed = 0
+        self._committing += len(group)
+        self.rate.began(loop.time())
+        try:
+            with self._span(group) as span:
+                try:
+                    outcomes = await writer.commit(number, [entry.item.batch for entry in group], limit)
+                except AtlasError as error:
+                    span.set_attribute(Attribute.ERROR_TYPE, error.reason)
+                    raise
+            committed = sum(entry.rows for entry in group)
+            for entry, outcome in zip(group, outcomes, strict=True):
+                _answer(entry, outcome)
+        except AtlasError as error:
+            log.warning("a group was not committed", calls=len(group), problem=str(error))
+            _fail(group, error)
+        except BaseException as error:
+            log.error("a writer failed", calls=len(group), problem=repr(error))
+            _fail(group, Unavailable("the writer failed; repeat the call with the same request_id"))
+            raise
+        finally:
+            self._committing -= len(group)
+            self.rate.ended(loop.time(), committed)
 
-    def _span(self, group: Sequence[_Waiting]) -> AbstractContextManager[Span]:
-        traces = [waiting.batch.traceparent for waiting in group if waiting.batch.traceparent]
+    def _span(self, group: _Group) -> AbstractContextManager[Span]:
+        traces = [entry.item.batch.traceparent for entry in group if entry.item.batch.traceparent]
         attributes: dict[str, int] = {
             Attribute.CALLS: len(group),
-            Attribute.ROWS: sum(waiting.rows for waiting in group),
+            Attribute.ROWS: sum(entry.rows for entry in group),
         }
         return self._tracer.start_as_current_span(
             SpanName.INGEST_COMMIT,
@@ -212,16 +257,28 @@ class GroupCommit:
         )
 
 
-def _answer(waiting: _Waiting, outcome: Written | AtlasError) -> None:
+def gathering(limits: Limits, rows: int, calls: int, committing: int, waited: float) -> float:
+    """Return the seconds for which a group had better wait for more; 0 to commit it now.
+
+    `rows` and `calls` wait in the queue, `committing` calls are in transactions; the group's first batch has `waited`
+    so many seconds. An idle service does not wait at all, nor does one whose next group is large already."""
+    idle = committing == 0 or calls + committing < limits.gather_calls
+    if idle or rows >= limits.gather_rows:
+        return 0.0
+    return max(limits.gather.total_seconds() - waited, 0.0)
+
+
+def _answer(entry: Entry[_Call], outcome: Written | AtlasError) -> None:
     if isinstance(outcome, AtlasError):
-        _fail(waiting, outcome)
-    elif not waiting.answered.done():
-        waiting.answered.set_result(outcome)
+        _fail([entry], outcome)
+    elif not entry.item.answered.done():
+        entry.item.answered.set_result(outcome)
 
 
-def _fail(waiting: _Waiting, error: AtlasError) -> None:
-    if not waiting.answered.done():
-        waiting.answered.set_exception(error)
+def _fail(group: _Group, error: AtlasError) -> None:
+    for entry in group:
+        if not entry.item.answered.done():
+            entry.item.answered.set_exception(error)
 
 
 @asynccontextmanager
@@ -230,7 +287,8 @@ async def group_commit(opener: Opener, writers: int, limits: Limits, tracer: Tra
     commit = GroupCommit(limits, tracer)
     async with asyncio.TaskGroup() as tasks:
         for number in range(writers):
-            tasks.create_task(commit.work(opener), name=f"writer-{number}")
+            express = number == 0 and writers >= EXPRESS_FROM
+            tasks.create_task(commit.work(opener, express=express), name=f"writer-{number}")
         try:
             yield commit
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from hashlib import blake2b
 from typing import Any
 
@@ -19,6 +20,7 @@ from atlaskit.telemetry.carrier import current_trace_id, current_traceparent
 from grpc import aio
 
 from atlas_ingest import validation
+from atlas_ingest.admission import Admission
 from atlas_ingest.batcher import GroupCommit
 from atlas_ingest.decoding import draft_of_columns, draft_of_rows
 from atlas_ingest.draft import Draft
@@ -31,16 +33,18 @@ STREAM_IN_FLIGHT = 8
 class IngestServicer:
     """Commits batches of writes."""
 
-    def __init__(self, tenants: Tenants, commit: GroupCommit, clock: Clock | None = None) -> None:
+    def __init__(self, tenants: Tenants, commit: GroupCommit, admission: Admission, clock: Clock | None = None) -> None:
         self._tenants = tenants
         self._commit = commit
+        self._admission = admission
         self._clock = clock or SystemClock()
 
     async def write(self, request: pb2.WriteAttributesRequest, context: Context) -> pb2.WriteAttributesResponse:
         """Commit one batch and return what became of it."""
         deadline = Deadline.of(context)
-        batch = await self._batch(request, deadline)
-        return response_of(await self._commit.write(batch, deadline.require("the batch was queued")))
+        with ExitStack() as held:
+            batch = await self._batch(request, deadline, held)
+            return response_of(await self._commit.write(batch, deadline.require("the batch was queued")))
 
     async def stream(
         self, requests: AsyncIterator[pb2.StreamWriteAttributesRequest | Undecodable], context: Context
@@ -55,8 +59,10 @@ class IngestServicer:
             await free.acquire()
             async for request in requests:
                 # Checked here, one after another, and queued in the same order: the later batch wins.
-                checked = await self._checked(request, deadline)
-                task = group.create_task(self._answer(_request_id(request), checked, deadline), name="stream-batch")
+                held = ExitStack()
+                checked = await self._checked(request, deadline, held)
+                answer = self._answer(_request_id(request), checked, deadline, held)
+                task = group.create_task(answer, name="stream-batch")
                 await answers.put(task)
                 await free.acquire()
             await answers.put(None)
@@ -66,17 +72,17 @@ class IngestServicer:
         raise NotBuilt("DeleteAttributes is not built yet; write a new value, which stands in for the old one")
 
     async def _checked(
-        self, request: pb2.StreamWriteAttributesRequest | Undecodable, deadline: Deadline
+        self, request: pb2.StreamWriteAttributesRequest | Undecodable, deadline: Deadline, held: ExitStack
     ) -> WriteBatch | AtlasError:
         if isinstance(request, Undecodable):
             return InvalidRequest("", "the message is no StreamWriteAttributesRequest", "MESSAGE_MALFORMED")
         try:
-            return await self._batch(request.write, deadline)
+            return await self._batch(request.write, deadline, held)
         except AtlasError as error:
             return error
 
     async def _answer(
-        self, request_id: str, checked: WriteBatch | AtlasError, deadline: Deadline
+        self, request_id: str, checked: WriteBatch | AtlasError, deadline: Deadline, held: ExitStack
     ) -> pb2.StreamWriteAttributesResponse:
         try:
             if isinstance(checked, AtlasError):
@@ -84,9 +90,12 @@ class IngestServicer:
             written = response_of(await self._commit.write(checked, deadline.require("the batch was queued")))
         except AtlasError as error:
             return pb2.StreamWriteAttributesResponse(request_id=request_id, error=batch_error_of(error))
+        finally:
+            held.close()
         return pb2.StreamWriteAttributesResponse(request_id=request_id, written=written)
 
-    async def _batch(self, request: pb2.WriteAttributesRequest, deadline: Deadline) -> WriteBatch:
+    async def _batch(self, request: pb2.WriteAttributesRequest, deadline: Deadline, held: ExitStack) -> WriteBatch:
+        # What it takes of the process is held until `held` is closed, once it is answered.
         validation.check_ack_level(request.ack_level, pb2.AckLevel.values())
         validation.check_tenant_id(request.tenant_id)
         request_id = validation.check_request_id(request.request_id)
@@ -96,6 +105,7 @@ class IngestServicer:
         encoded = request.ByteSize()
         count = len(request.rows.writes) if form == "rows" else len(request.columns.value_types)
         validation.check_count("rows.writes" if form == "rows" else "columns", count, encoded)
+        held.enter_context(self._admission.admitted(request.tenant_id, count, encoded))
         tenant = await self._tenants.get(request.tenant_id, deadline.require("the tenant was found"))
         digest = digest_of(request)
         said = validation.Request(tenant, request_id, digest, encoded, _sampled_traceparent())

@@ -23,9 +23,15 @@ class Settings(ServiceSettings):
     postgres_dsn: str  # the primary, as role atlas_ingest; no default: its absence stops the start
     primary_mode: PrimaryMode = PrimaryMode.SINGLE
     writers: int = Field(default=3, ge=1, le=16)  # connections that commit; each is a writer in the ledger
-    queue_rows: PositiveInt = 200_000  # items waiting for a commit; one batch more is RESOURCE_EXHAUSTED
+    queue_rows: PositiveInt = 500_000  # items waiting for a commit; one batch more is RESOURCE_EXHAUSTED
     queue_bytes: PositiveInt = 256 * 1024 * 1024  # the same in decoded bytes
-    group_rows: int = Field(default=50_000, ge=1, le=MAX_ROWS_PER_TRANSACTION - 50_000)  # items of one transaction
+    queue_age: Span = timedelta(seconds=30)  # a batch that waited so long is failed; the wait for a lost primary, too
+    tenant_share: float = Field(default=0.5, gt=0, le=1)  # part of the queue that one tenant may hold
+    in_flight_bytes: PositiveInt = 256 * 1024 * 1024  # encoded bytes of requests without an answer yet
+    tenant_rows_per_second: float = Field(default=0, ge=0)  # items that each tenant may send; 0: no limit
+    tenant_burst_rows: PositiveInt = 100_000  # items that a tenant may send at once, under that limit
+    group_rows: int = Field(default=10_000, ge=1, le=MAX_ROWS_PER_TRANSACTION - 50_000)  # items of one transaction
+    gather: Span = timedelta(milliseconds=4)  # under load, small groups wait so long for more; idle, never
     transaction_limit: Span = timedelta(seconds=20)  # a transaction that takes longer is rolled back
     names: PositiveInt = 200_000  # dictionary entries remembered; about 200 bytes each
     lookups: int = Field(default=2, ge=1, le=16)  # connections that read and register tenants

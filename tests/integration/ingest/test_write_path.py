@@ -293,7 +293,7 @@ async def _first_refusal(dsn: str, **settings: Any) -> RemoteError:
         request = pb2.CreateTenantRequest(name="t", entity_identity=pb2.ENTITY_IDENTITY_KEYED)
         tenant = (await tenants.CreateTenant(request, timeout=10)).tenant.tenant_id
         stub = pb2_grpc.IngestServiceStub(channel)
-        return await refused(stub.WriteAttributes(rows(tenant, [one("e", "a", 1)]), timeout=10))
+        return await refused(stub.WriteAttributes(rows(tenant, [one("e", "a", 1)]), timeout=2))
 
 
 async def test_nothing_is_written_on_a_timeline_without_an_epoch(database: Any) -> None:

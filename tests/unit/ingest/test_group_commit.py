@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,8 +13,9 @@ import pytest
 from atlas.ingest.v1 import ingest_service_pb2 as pb2
 from atlas.ingest.v1.value_pb2 import AttributeValue
 from atlas_ingest import validation
-from atlas_ingest.batcher import GroupCommit, Limits, group_commit
+from atlas_ingest.batcher import GroupCommit, Limits, gathering, group_commit
 from atlas_ingest.decoding import draft_of_rows
+from atlas_ingest.fair_queue import QueueLimits
 from atlaskit.batch import Answer, WriteBatch, Written
 from atlaskit.errors import AtlasError, Overloaded, RequestIdReused, Unavailable
 from atlaskit.model import EntityIdentity, Tenant
@@ -24,7 +25,9 @@ from opentelemetry.trace import NoOpTracer
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TENANT = Tenant(1, "t", EntityIdentity.NUMBERED, 10, 10, b"k" * 16, NOW)
 PATIENT = timedelta(seconds=60)
-LIMITS = Limits(queue_rows=4, queue_bytes=10**6, group_rows=3, transaction=timedelta(seconds=5))
+QUEUE = QueueLimits(rows=4, size_bytes=10**6, tenant_share=1)
+LIMITS = Limits(queue=QUEUE, group_rows=3, transaction=timedelta(seconds=5))
+ROOMY = LIMITS._replace(queue=QUEUE._replace(rows=1000))
 
 
 def batch(rows: int = 1) -> WriteBatch:
@@ -94,6 +97,13 @@ class MemoryWriter:
 async def committing(store: MemoryStore, writers: int = 1, limits: Limits = LIMITS) -> AsyncIterator[GroupCommit]:
     async with group_commit(store.open, writers, limits, NoOpTracer()) as commit:
         yield commit
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the others run until the condition holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # the state of what is tested, which has no event for it
+            await asyncio.sleep(0.001)
 
 
 async def held(store: MemoryStore, commit: GroupCommit, group: asyncio.TaskGroup) -> asyncio.Task[Written]:
@@ -170,7 +180,7 @@ async def test_a_batch_that_is_cancelled_in_its_transaction_does_not_take_the_ot
 async def test_closing_commits_all_that_waits_and_takes_nothing_new() -> None:
     store = MemoryStore()
     async with asyncio.TaskGroup() as group:
-        async with committing(store, limits=LIMITS._replace(queue_rows=100)) as commit:
+        async with committing(store, limits=ROOMY) as commit:
             await held(store, commit, group)
             waiting = [group.create_task(commit.write(batch(), PATIENT)) for _ in range(7)]
             await asyncio.sleep(0)
@@ -203,20 +213,93 @@ async def test_a_lost_writer_fails_its_group_and_is_replaced() -> None:
     assert store.opened == 2
 
 
-async def test_without_a_store_a_write_is_refused_rather_than_left_waiting() -> None:
+async def test_without_a_store_a_write_waits_for_it() -> None:
     store = MemoryStore()
     store.refused_openings = 3
-    async with committing(store) as commit:
-        async with asyncio.timeout(5):
+    async with committing(store) as commit, asyncio.timeout(10):
+        written = await asyncio.gather(*(commit.write(batch(), PATIENT) for _ in range(2)))
+    assert all(one.token for one in written)
+
+
+async def test_without_a_store_the_wait_has_an_end_that_names_the_cause() -> None:
+    store = MemoryStore()
+    store.refused_openings = 10**6
+    async with committing(store, limits=LIMITS._replace(queue_age=timedelta(milliseconds=200))) as commit:
+        async with asyncio.timeout(10):
             with pytest.raises(Unavailable, match="no store"):
-                await asyncio.gather(*(commit.write(batch(), PATIENT) for _ in range(2)))
+                await commit.write(batch(), PATIENT)
+        assert commit.queue.calls == commit.queue.rows == commit.queue.size_bytes == 0
+
+
+async def test_without_a_store_closing_fails_what_waits() -> None:
+    store = MemoryStore()
+    store.refused_openings = 10**6
+    async with asyncio.TaskGroup() as group, asyncio.timeout(10):
+        async with committing(store) as commit:
+            waiting = group.create_task(refused(commit))
+            await until(lambda: commit.queue.calls == 1)
+        assert isinstance(await waiting, Unavailable)
+
+
+async def refused(commit: GroupCommit) -> AtlasError:
+    with pytest.raises(AtlasError) as caught:
+        await commit.write(batch(), PATIENT)
+    return caught.value
+
+
+async def test_a_batch_that_grew_too_old_behind_others_is_refused_before_it_costs_a_transaction() -> None:
+    store = MemoryStore()
+    limits = LIMITS._replace(queue_age=timedelta(milliseconds=50))
+    async with committing(store, limits=limits) as commit, asyncio.TaskGroup() as group:
+        first = await held(store, commit, group)
+        late = await refused(commit)
+        assert isinstance(late, Overloaded)
+        assert late.code == "QUEUE_AGE"
+        store.gate.set()
+        # What is in a transaction has no age: it is answered by it.
+        assert (await first).token
+    assert len(store.groups) == 1
+
+
+async def test_a_small_batch_does_not_wait_behind_the_large_ones_of_another_tenant() -> None:
+    store = MemoryStore()
+    limits = ROOMY._replace(express_rows=5)
+    async with committing(store, writers=3, limits=limits) as commit, asyncio.TaskGroup() as group:
+        store.gate.clear()
+        large = [group.create_task(commit.write(batch(6), PATIENT)) for _ in range(5)]
+        await until(lambda: len(store.limits) == 2)
+        small = group.create_task(commit.write(replace(batch(1), tenant=replace(TENANT, tenant_id=2)), PATIENT))
+        # Nothing commits as long as the gate is closed: the third transaction is not one of the large batches'.
+        await until(lambda: len(store.limits) == 3)
+        assert len(commit.queue.take(100)) == len(large) - 2
+        store.gate.set()
+        assert (await small).token
+        for task in large[2:]:
+            task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("rows", "calls", "committing", "waited", "pause"),
+    [
+        (1, 1, 0, 0.0, 0.0),  # idle
+        (1, 1, 1, 0.0, 0.0),  # hardly busy
+        (9, 9, 9, 0.0, 0.004),  # under load
+        (9, 9, 9, 0.003, 0.001),
+        (9, 9, 9, 0.1, 0.0),
+        (1000, 9, 9, 0.0, 0.0),  # large already
+    ],
+)
+def test_only_small_groups_under_load_wait_for_more(
+    rows: int, calls: int, committing: int, waited: float, pause: float
+) -> None:
+    assert gathering(Limits(), rows, calls, committing, waited) == pytest.approx(pause)
 
 
 async def test_numbers_follow_the_order_of_arrival_across_writers() -> None:
     store = MemoryStore()
     sent = [batch() for _ in range(50)]
     async with (
-        committing(store, writers=3, limits=LIMITS._replace(queue_rows=1000)) as commit,
+        committing(store, writers=3, limits=ROOMY) as commit,
         asyncio.TaskGroup() as group,
     ):
         for item in sent:
