@@ -98,8 +98,9 @@ class GroupCommit:
         """Return the answer to the batch once it is committed; the caller waits at most `limit`.
 
         A transaction runs no longer than the most patient of its callers waits. Raises Overloaded at once when the
-        queue is full, and after `queue_age` in it; if no store is there, what was wrong with it. Cancelled while it waits,
-        the batch is not written; later, it may be: repeat it with the same request id, as after OutcomeUnknown."""
+        queue is full, and after `queue_age` in it; if no store is there, what was wrong with it. Cancelled while it
+        waits, the batch is not written; later, it may be: repeat it with the same request id, as after OutcomeUnknown.
+        """
         if self._closed:
             raise Unavailable("this process is stopping; repeat the call at another one")
         loop = asyncio.get_running_loop()
