@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -66,7 +67,6 @@ class _Group(NamedTuple):
 class _Part(NamedTuple):
     """Rows of one layout as records; with `payloads`, each goes on with octets of its own."""
 
-    items: Integers
     records: Octets
     payloads: list[bytes] | None
 
@@ -79,7 +79,7 @@ class Frame(NamedTuple):
 
 
 def frame_of(rows: Rows) -> Frame:
-    """Return the rows as a binary COPY. A column that no row fills is left out."""
+    """Return the rows as a binary COPY, layout after layout. A column that no row fills is left out."""
     given = {
         "deletion": rows.deletions,
         "asset_type_id": rows.asset_type_ids,
@@ -88,8 +88,8 @@ def frame_of(rows: Rows) -> Frame:
     optional = tuple(name for name, column in given.items() if column.any())
     kinds = tuple(kind for kind in ValueType if (rows.value_types == kind).any())
     columns = (*_KEY, *optional, *(_VALUE[kind][0] for kind in kinds))
-    parts = [_part(rows, group, columns) for group in _groups(rows, optional)]
-    return Frame(columns, b"".join((_HEADER, *_woven(parts, len(rows)), _TRAILER)))
+    pieces = [piece for group in _groups(rows, optional) for piece in _pieces(_part(rows, group, columns))]
+    return Frame(columns, b"".join((_HEADER, *pieces, _TRAILER)))
 
 
 def _groups(rows: Rows, optional: Sequence[str]) -> Iterator[_Group]:
@@ -122,15 +122,15 @@ def _part(rows: Rows, group: _Group, columns: tuple[str, ...]) -> _Part:
         records[name] = source[name][items]
     records["event_time"] -= _TIMES_FROM_US
     if not kind:
-        return _Part(items, records, None)
+        return _Part(records, None)
     name, form = _VALUE[ValueType(kind)]
     column, places = rows.values[ValueType(kind)], rows.places[items]
     if form is not None:
         records[name] = _fixed(ValueType(kind), column, places)
-        return _Part(items, records, None)
+        return _Part(records, None)
     payloads = _payloads(column, places.tolist(), layout.tail)
     records[f"{name} length"] = np.fromiter(map(len, payloads), np.int64, len(payloads)) - len(layout.tail)
-    return _Part(items, records, payloads)
+    return _Part(records, payloads)
 
 
 def _fixed(kind: ValueType, column: Column, places: Integers) -> NDArray[Any]:
@@ -157,18 +157,12 @@ def _payloads(column: Column, places: Sequence[int], tail: bytes) -> list[bytes]
     return [value + tail for value in octets] if tail else octets
 
 
-def _woven(parts: Sequence[_Part], count: int) -> Sequence[bytes]:
-    # One layout of fixed width is one piece; else each row is a piece, and the pieces are put in the order of the rows.
-    if len(parts) == 1 and parts[0].payloads is None:
-        return [parts[0].records.tobytes()]
-    woven = np.empty(count, np.object_)
-    for items, records, payloads in parts:
-        octets, width = records.tobytes(), records.dtype.itemsize
-        pieces: list[bytes] = [octets[at : at + width] for at in range(0, len(octets), width)]
-        if payloads is not None:
-            pieces = [head + payload for head, payload in zip(pieces, payloads, strict=True)]
-        woven[items] = np.array(pieces, np.object_)
-    return woven.tolist()
+def _pieces(part: _Part) -> list[bytes]:
+    octets, width = part.records.tobytes(), part.records.dtype.itemsize
+    if part.payloads is None:
+        return [octets]
+    heads = (octets[at : at + width] for at in range(0, len(octets), width))
+    return list(chain.from_iterable(zip(heads, part.payloads, strict=True)))
 
 
 @lru_cache(maxsize=512)
