@@ -1,0 +1,260 @@
+"""Where the time of a batch goes, in CPU microseconds a row: `python benchmarks/ingest_stages.py [--rows 1000]`.
+
+Every stage runs in this process, one after another, against a primary of its own with the whole schema and fsync on.
+Beside it stands what a client of PostgreSQL pays that has ready tuples and `copy_records_to_table` alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import os
+import pstats
+import shutil
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import atlas_local
+import atlaskit
+from atlas.ingest.v1 import ingest_service_pb2 as pb2
+from atlas_ingest import validation
+from atlas_ingest.decoding import draft_of_columns, draft_of_rows
+from atlas_ingest.servicer import digest_of
+from atlas_ingest.wire import Decoder
+from atlas_local import oneshot
+from atlas_local.migrations import dbmate
+from atlas_local.ports import assign_in
+from atlas_local.postgres import DATABASE, PostgresCluster, PostgresServer, PostgresTuning
+from atlas_local.process import Command
+from atlaskit.batch import EPOCH, WriteBatch
+from atlaskit.model import EntityIdentity, Tenant
+from atlaskit.postgres.frames import frame_of
+from atlaskit.postgres.history import rows_of
+from atlaskit.postgres.pool import open_pool
+from atlaskit.postgres.store import PostgresStore, numbered_of
+from atlaskit.postgres.tenants import Tenants
+
+LIMIT = timedelta(seconds=60)
+REGISTER_EPOCH = """
+    INSERT INTO epochs (epoch, system_identifier, timeline)
+    SELECT 1, system_identifier, ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer
+    FROM pg_control_system()
+"""
+HISTORY = ("tenant_id", "entity_id", "attribute_id", "shard", "value_type", "event_time", "row_version", "value_double")
+# Types of one in ten items: mostly measurements, as in the real data.
+KINDS = (3, 3, 3, 3, 3, 3, 1, 1, 5, 2)
+
+
+@asynccontextmanager
+async def primary() -> AsyncIterator[PostgresServer]:
+    """Yield a primary with the schema and an epoch; nothing of it stays."""
+    directory = Path(tempfile.mkdtemp(prefix="atlas-stages-"))
+    directory.chmod(0o711)
+    cluster = PostgresCluster(
+        directory / "postgres", directory / "logs", assign_in(directory, ("primary", "replica"), {}), PostgresTuning()
+    )
+    try:
+        await cluster.start_primary()
+        schema = Path(atlaskit.__file__).parent / "postgres" / "schema"
+        url = f"{cluster.primary.dsn()}?sslmode=disable"
+        command = Command([dbmate(), "--no-dump-schema", "--migrations-dir", str(schema), "up"], {"DATABASE_URL": url})
+        await oneshot.run("dbmate", command, directory / "logs" / "dbmate.log")
+        await cluster.primary.run_file(Path(atlas_local.__file__).parent / "sql" / "set_role_passwords.sql")
+        yield cluster.primary
+    finally:
+        await cluster.primary.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+class Load:
+    """Batches of one tenant; each has times of its own."""
+
+    def __init__(self, tenant: Tenant, rows: int, attributes: int, kinds: Sequence[int]) -> None:
+        self._tenant, self._rows, self._attributes, self._kinds = tenant, rows, attributes, kinds
+        self._second = 0
+
+    def request(self) -> pb2.WriteAttributesRequest:
+        """Return the next batch: every attribute of an entity at one time, entity after entity."""
+        count = self._rows
+        self._second += 1
+        entities = (count + self._attributes - 1) // self._attributes
+        kinds = [self._kinds[n % self._attributes % len(self._kinds)] for n in range(count)]
+        time_us = 1_767_225_600_000_000 + self._second * 1_000_000
+        columns = pb2.ColumnBatch(
+            attribute_keys=[f"attribute {n}" for n in range(self._attributes)],
+            entity_indexes=[n // self._attributes for n in range(count)],
+            attribute_indexes=[n % self._attributes for n in range(count)],
+            event_times_us=[time_us] * count,
+            value_types=kinds,  # type: ignore[arg-type]  # the same numbers
+            int64_values=[n for n, kind in enumerate(kinds) if kind == 1],
+            uint64_values=[2**63 + n for n, kind in enumerate(kinds) if kind == 2],
+            double_values=[n * 0.25 for n, kind in enumerate(kinds) if kind == 3],
+            string_values=[f"state {n}" for n, kind in enumerate(kinds) if kind == 5],
+        )
+        columns.entity_keys.extend(f"disk-{n:08}" for n in range(entities))
+        return pb2.WriteAttributesRequest(
+            tenant_id=self._tenant.tenant_id, request_id=str(uuid.uuid4()), columns=columns
+        )
+
+
+def cpu(work: Callable[[], object], rows: int, seconds: float = 0.4) -> float:
+    """Return the CPU microseconds a row of repeated work, the least of five rounds."""
+    rounds, best = 0, float("inf")
+    began = time.process_time()
+    work()
+    repeats = max(int(seconds / 5 / max(time.process_time() - began, 1e-6)), 1)
+    while rounds < 5:
+        began = time.process_time()
+        for _ in range(repeats):
+            work()
+        best = min(best, (time.process_time() - began) / repeats)
+        rounds += 1
+    return best / rows * 1e6
+
+
+def draft_of(request: pb2.WriteAttributesRequest) -> Any:
+    """Return the draft of either form."""
+    if request.HasField("rows"):
+        return draft_of_rows(request.rows, EntityIdentity.KEYED)
+    return draft_of_columns(request.columns, EntityIdentity.KEYED)
+
+
+def stages(load: Load, tenant: Tenant, rows: int) -> dict[str, float]:
+    """Return the CPU of each stage that needs no store."""
+    request = load.request()
+    octets, now = request.SerializeToString(), datetime.now(UTC)
+    decoder = Decoder(pb2.WriteAttributesRequest)
+    draft = draft_of(request)
+    said = validation.Request(tenant, uuid.uuid4(), digest_of(request), len(octets), "")
+    batch = validation.checked(draft, said, now)
+    return {
+        "parse": cpu(lambda: decoder(octets), rows),
+        "digest": cpu(lambda: digest_of(request), rows),
+        "draft": cpu(lambda: draft_of(request), rows),
+        "validation": cpu(lambda: validation.checked(draft, said, now), rows),
+        "numbers": cpu(lambda: numbered_of(1, 7, [batch], {}), rows),
+        "sorting": cpu(lambda: rows_of(numbered_of(1, 7, [batch], {})), rows),
+        "frame": cpu(lambda: frame_of(rows_of(numbered_of(1, 7, [batch], {}))), rows),
+    }
+
+
+def backend_cpu(pid: int) -> float:
+    """Return the CPU seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def checked(load: Load, tenant: Tenant) -> WriteBatch:
+    """Return the next batch, checked."""
+    request = load.request()
+    said = validation.Request(tenant, uuid.UUID(request.request_id), digest_of(request), request.ByteSize(), "")
+    return validation.checked(draft_of(request), said, datetime.now(UTC))
+
+
+async def commits(
+    server: PostgresServer, groups: Sequence[Sequence[WriteBatch]], *, profile: bool
+) -> tuple[float, float, float]:
+    """Return wall, client CPU and backend CPU in microseconds a row of committing groups; two to warm up apart."""
+    store = PostgresStore(server.dsn("atlas_ingest", DATABASE))
+    rows = sum(len(batch.states) for group in groups[2:] for batch in group)
+    async with store.writer() as writer:
+        for group in groups[:2]:
+            await writer.commit(await writer.reserve(), group, LIMIT)
+        pid = await _pid(server, "atlas-ingest")
+        profiler = cProfile.Profile()
+        wall, own, theirs = time.perf_counter(), time.process_time(), backend_cpu(pid)
+        if profile:
+            profiler.enable()
+        for group in groups[2:]:
+            await writer.commit(await writer.reserve(), group, LIMIT)
+        profiler.disable()
+        measured = time.perf_counter() - wall, time.process_time() - own, backend_cpu(pid) - theirs
+    if profile:
+        pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
+    return tuple(figure / rows * 1e6 for figure in measured)  # type: ignore[return-value]  # three
+
+
+async def copies(server: PostgresServer, tenant: Tenant, rounds: int, rows: int) -> tuple[float, float, float]:
+    """Return the same of `copy_records_to_table` with ready tuples."""
+    connection = await asyncpg.connect(server.dsn("atlas_ingest", DATABASE))
+    begin = EPOCH + timedelta(days=20_000)
+    records = [
+        [
+            (tenant.tenant_id, n // 10, n % 10 + 1, n // 10 % 10, 3, begin + timedelta(seconds=k), 2**40 + k, n * 0.25)
+            for n in range(rows)
+        ]
+        for k in range(rounds)
+    ]
+    try:
+        pid = connection.get_server_pid()
+        wall, own, theirs = time.perf_counter(), time.process_time(), backend_cpu(pid)
+        for group in records:
+            await connection.copy_records_to_table("entity_attributes", columns=HISTORY, records=group)
+        measured = time.perf_counter() - wall, time.process_time() - own, backend_cpu(pid) - theirs
+    finally:
+        await connection.close()
+    return tuple(figure / rounds / rows * 1e6 for figure in measured)  # type: ignore[return-value]  # three
+
+
+def say(*words: str) -> None:
+    """Print one line."""
+    sys.stdout.write(" ".join(words) + "\n")
+    sys.stdout.flush()
+
+
+async def _pid(server: PostgresServer, application: str) -> int:
+    connection = await asyncpg.connect(server.dsn(database=DATABASE))
+    try:
+        return int(
+            await connection.fetchval("SELECT pid FROM pg_stat_activity WHERE application_name = $1", application)
+        )
+    finally:
+        await connection.close()
+
+
+async def measure(arguments: argparse.Namespace) -> None:
+    """Print the table."""
+    async with primary() as server:
+        connection = await asyncpg.connect(server.dsn(database=DATABASE))
+        await connection.execute(REGISTER_EPOCH)
+        await connection.close()
+        async with open_pool(server.dsn("atlas_ingest", DATABASE)) as pool:
+            tenant = await Tenants(pool).create("stages", EntityIdentity.KEYED, 10, 20_000, LIMIT)
+        kinds = (3,) if arguments.doubles else KINDS
+        load = Load(tenant, arguments.rows, arguments.attributes, kinds)
+        for stage, figure in stages(load, tenant, arguments.rows).items():
+            say(f"{stage:12} {figure:8.3f}")
+        say("            wall   client  backend   us a row")
+        for round_ in range(arguments.pairs):
+            figures = await copies(server, tenant, arguments.rounds, arguments.rows * arguments.share)
+            say("copy    ", *(f"{figure:8.3f}" for figure in figures))
+            profile = arguments.profile and round_ == arguments.pairs - 1
+            groups = [[checked(load, tenant) for _ in range(arguments.share)] for _ in range(arguments.rounds + 2)]
+            figures = await commits(server, groups, profile=profile)
+            say("commit  ", *(f"{figure:8.3f}" for figure in figures))
+
+
+def main() -> None:
+    """Read the arguments and measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1000, help="rows of a batch")
+    parser.add_argument("--attributes", type=int, default=10, help="attributes of an entity in a batch")
+    parser.add_argument("--share", type=int, default=1, help="batches in a transaction")
+    parser.add_argument("--rounds", type=int, default=50, help="transactions of a round")
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--doubles", action="store_true", help="doubles only")
+    parser.add_argument("--profile", action="store_true", help="print where the client's time of the last round goes")
+    asyncio.run(measure(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
