@@ -44,7 +44,7 @@ lock: build/installed ## Resolve the locks anew (exact versions with hashes)
 	echo uv | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet \
 		- -o requirements/uv.lock
 
-PYTHON_FILES := libs/atlaskit libs/atlas_client libs/atlas_local libs/atlas_cli services tests
+PYTHON_FILES := libs/atlaskit libs/atlas_client libs/atlas_local libs/atlas_cli services tests benchmarks
 
 .PHONY: format lint types unit test
 format: build/protos ## Format Python and protos

@@ -11,30 +11,22 @@ import asyncio
 import cProfile
 import os
 import pstats
-import shutil
 import sys
-import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
-import atlas_local
-import atlaskit
 from atlas.ingest.v1 import ingest_service_pb2 as pb2
 from atlas_ingest import validation
 from atlas_ingest.decoding import draft_of_columns, draft_of_rows
 from atlas_ingest.servicer import digest_of
 from atlas_ingest.wire import Decoder
-from atlas_local import oneshot
-from atlas_local.migrations import dbmate
-from atlas_local.ports import assign_in
-from atlas_local.postgres import DATABASE, PostgresCluster, PostgresServer, PostgresTuning
-from atlas_local.process import Command
+from atlas_local.postgres import DATABASE, PostgresServer
+from atlas_local.scratch import register_first_epoch, scratch_cluster
 from atlaskit.batch import EPOCH, WriteBatch
 from atlaskit.model import EntityIdentity, Tenant
 from atlaskit.postgres.frames import frame_of
@@ -44,35 +36,39 @@ from atlaskit.postgres.store import PostgresStore, numbered_of
 from atlaskit.postgres.tenants import Tenants
 
 LIMIT = timedelta(seconds=60)
-REGISTER_EPOCH = """
-    INSERT INTO epochs (epoch, system_identifier, timeline)
-    SELECT 1, system_identifier, ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer
-    FROM pg_control_system()
-"""
 HISTORY = ("tenant_id", "entity_id", "attribute_id", "shard", "value_type", "event_time", "row_version", "value_double")
 # Types of one in ten items: mostly measurements, as in the real data.
 KINDS = (3, 3, 3, 3, 3, 3, 1, 1, 5, 2)
 
 
-@asynccontextmanager
-async def primary() -> AsyncIterator[PostgresServer]:
-    """Yield a primary with the schema and an epoch; nothing of it stays."""
-    directory = Path(tempfile.mkdtemp(prefix="atlas-stages-"))
-    directory.chmod(0o711)
-    cluster = PostgresCluster(
-        directory / "postgres", directory / "logs", assign_in(directory, ("primary", "replica"), {}), PostgresTuning()
-    )
-    try:
-        await cluster.start_primary()
-        schema = Path(atlaskit.__file__).parent / "postgres" / "schema"
-        url = f"{cluster.primary.dsn()}?sslmode=disable"
-        command = Command([dbmate(), "--no-dump-schema", "--migrations-dir", str(schema), "up"], {"DATABASE_URL": url})
-        await oneshot.run("dbmate", command, directory / "logs" / "dbmate.log")
-        await cluster.primary.run_file(Path(atlas_local.__file__).parent / "sql" / "set_role_passwords.sql")
-        yield cluster.primary
-    finally:
-        await cluster.primary.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+class Cost(NamedTuple):
+    """Microseconds a row: of the wall, of the client's CPU and of its backend's."""
+
+    wall: float
+    client: float
+    backend: float
+
+    def line(self, name: str) -> str:
+        """Return it as a line of the table."""
+        return f"{name:8}" + " ".join(f"{figure:8.3f}" for figure in self)
+
+
+class Meter:
+    """Measures from its making on what this process and one backend spend."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._began = self._now()
+
+    def _now(self) -> tuple[float, float, float]:
+        return time.perf_counter(), time.process_time(), backend_cpu(self._pid)
+
+    def cost(self, rows: int) -> Cost:
+        """Return what was spent, for each of so many rows."""
+        wall, client, backend = (
+            (end - begun) / rows * 1e6 for begun, end in zip(self._began, self._now(), strict=True)
+        )
+        return Cost(wall, client, backend)
 
 
 class Load:
@@ -160,10 +156,8 @@ def checked(load: Load, tenant: Tenant) -> WriteBatch:
     return validation.checked(draft_of(request), said, datetime.now(UTC))
 
 
-async def commits(
-    server: PostgresServer, groups: Sequence[Sequence[WriteBatch]], *, profile: bool
-) -> tuple[float, float, float]:
-    """Return wall, client CPU and backend CPU in microseconds a row of committing groups; two to warm up apart."""
+async def commits(server: PostgresServer, groups: Sequence[Sequence[WriteBatch]], *, profile: bool) -> Cost:
+    """Return what committing the groups costs; two to warm up apart."""
     store = PostgresStore(server.dsn("atlas_ingest", DATABASE))
     rows = sum(len(batch.states) for group in groups[2:] for batch in group)
     async with store.writer() as writer:
@@ -171,19 +165,19 @@ async def commits(
             await writer.commit(await writer.reserve(), group, LIMIT)
         pid = await _pid(server, "atlas-ingest")
         profiler = cProfile.Profile()
-        wall, own, theirs = time.perf_counter(), time.process_time(), backend_cpu(pid)
+        meter = Meter(pid)
         if profile:
             profiler.enable()
         for group in groups[2:]:
             await writer.commit(await writer.reserve(), group, LIMIT)
         profiler.disable()
-        measured = time.perf_counter() - wall, time.process_time() - own, backend_cpu(pid) - theirs
+        cost = meter.cost(rows)
     if profile:
         pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
-    return tuple(figure / rows * 1e6 for figure in measured)  # type: ignore[return-value]  # three
+    return cost
 
 
-async def copies(server: PostgresServer, tenant: Tenant, rounds: int, rows: int) -> tuple[float, float, float]:
+async def copies(server: PostgresServer, tenant: Tenant, rounds: int, rows: int) -> Cost:
     """Return the same of `copy_records_to_table` with ready tuples."""
     connection = await asyncpg.connect(server.dsn("atlas_ingest", DATABASE))
     begin = EPOCH + timedelta(days=20_000)
@@ -195,19 +189,17 @@ async def copies(server: PostgresServer, tenant: Tenant, rounds: int, rows: int)
         for k in range(rounds)
     ]
     try:
-        pid = connection.get_server_pid()
-        wall, own, theirs = time.perf_counter(), time.process_time(), backend_cpu(pid)
+        meter = Meter(connection.get_server_pid())
         for group in records:
             await connection.copy_records_to_table("entity_attributes", columns=HISTORY, records=group)
-        measured = time.perf_counter() - wall, time.process_time() - own, backend_cpu(pid) - theirs
+        return meter.cost(rounds * rows)
     finally:
         await connection.close()
-    return tuple(figure / rounds / rows * 1e6 for figure in measured)  # type: ignore[return-value]  # three
 
 
-def say(*words: str) -> None:
+def say(line: str) -> None:
     """Print one line."""
-    sys.stdout.write(" ".join(words) + "\n")
+    sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
@@ -223,10 +215,9 @@ async def _pid(server: PostgresServer, application: str) -> int:
 
 async def measure(arguments: argparse.Namespace) -> None:
     """Print the table."""
-    async with primary() as server:
-        connection = await asyncpg.connect(server.dsn(database=DATABASE))
-        await connection.execute(REGISTER_EPOCH)
-        await connection.close()
+    async with scratch_cluster(replica=False) as cluster:
+        server = cluster.primary
+        await register_first_epoch(server.dsn())
         async with open_pool(server.dsn("atlas_ingest", DATABASE)) as pool:
             tenant = await Tenants(pool).create("stages", EntityIdentity.KEYED, 10, 20_000, LIMIT)
         kinds = (3,) if arguments.doubles else KINDS
@@ -235,12 +226,11 @@ async def measure(arguments: argparse.Namespace) -> None:
             say(f"{stage:12} {figure:8.3f}")
         say("            wall   client  backend   us a row")
         for round_ in range(arguments.pairs):
-            figures = await copies(server, tenant, arguments.rounds, arguments.rows * arguments.share)
-            say("copy    ", *(f"{figure:8.3f}" for figure in figures))
+            baseline = await copies(server, tenant, arguments.rounds, arguments.rows * arguments.share)
+            say(baseline.line("copy"))
             profile = arguments.profile and round_ == arguments.pairs - 1
             groups = [[checked(load, tenant) for _ in range(arguments.share)] for _ in range(arguments.rounds + 2)]
-            figures = await commits(server, groups, profile=profile)
-            say("commit  ", *(f"{figure:8.3f}" for figure in figures))
+            say((await commits(server, groups, profile=profile)).line("commit"))
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from atlas_local import oneshot
 from atlas_local.connect import CONNECTOR, TEMPLATE, render
 from atlas_local.errors import LocalStackError
 from atlas_local.ports import HOST
-from atlas_local.postgres import DATABASE
+from atlas_local.postgres import DATABASE, PostgresServer
 from atlas_local.process import Command
 from atlas_local.stack import LocalStack
 from atlas_local.topics import ensure_topics
@@ -32,7 +32,7 @@ async def apply_migrations(stack: LocalStack) -> None:
     Repeatable: what is there already is left as it is. Raises PartFailed with what the step said."""
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_postgres(stack), name="migrate-postgres")
+            group.create_task(migrate_primary(stack.primary, stack.data_dir / "logs"), name="migrate-postgres")
             group.create_task(_clickhouse(stack), name="migrate-clickhouse")
             group.create_task(ensure_topics(stack.kafka_bootstrap), name="topics")
     except ExceptionGroup as failed:
@@ -65,17 +65,19 @@ def dbmate() -> str:
     return found
 
 
-async def _postgres(stack: LocalStack) -> None:
-    await _migrate(stack, "postgres", f"{stack.primary_dsn()}?sslmode=disable")
-    await stack.primary.run_file(_SET_PASSWORDS)
+async def migrate_primary(primary: PostgresServer, logs: Path) -> None:
+    """Bring a primary to the newest schema and give the roles their password. Repeatable; raises PartFailed."""
+    await _migrate("postgres", f"{primary.dsn()}?sslmode=disable", logs)
+    await primary.run_file(_SET_PASSWORDS)
 
 
 async def _clickhouse(stack: LocalStack) -> None:
-    await _migrate(stack, "clickhouse", f"clickhouse+http://{HOST}:{stack.ports['clickhouse']}/{CLICKHOUSE_DATABASE}")
+    url = f"clickhouse+http://{HOST}:{stack.ports['clickhouse']}/{CLICKHOUSE_DATABASE}"
+    await _migrate("clickhouse", url, stack.data_dir / "logs")
 
 
-async def _migrate(stack: LocalStack, store: str, url: str) -> None:
+async def _migrate(store: str, url: str, logs: Path) -> None:
     """Run dbmate on the store; its address goes by the environment: a list of processes would show the password."""
     arguments = [dbmate(), "--no-dump-schema", "--migrations-dir", str(_SCHEMAS / store / "schema"), "up"]
-    log = stack.data_dir / "logs" / f"dbmate-{store}.log"
+    log = logs / f"dbmate-{store}.log"
     await oneshot.run(f"dbmate for {store}", Command(arguments, {"DATABASE_URL": url}), log, seconds=_SECONDS)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,26 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
-import atlas_local
-import atlaskit
 import pytest
 from atlas.ingest.v1 import ingest_service_pb2 as pb2
 from atlas.ingest.v1 import ingest_service_pb2_grpc as pb2_grpc
 from atlas_ingest.app import running
 from atlas_ingest.settings import Settings
-from atlas_local import oneshot
-from atlas_local.migrations import dbmate
 from atlas_local.ports import HOST, assign_in
-from atlas_local.postgres import DATABASE, PostgresCluster, PostgresServer, PostgresTuning
+from atlas_local.postgres import DATABASE, PostgresServer, PostgresTuning
 from atlas_local.process import ChildProcess, Command
+from atlas_local.scratch import register_first_epoch, scratch_cluster
 from grpc import aio
 from grpc_health.v1 import health_pb2
-
-REGISTER_EPOCH = """
-    INSERT INTO epochs (epoch, system_identifier, timeline)
-    SELECT 1, system_identifier, ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer
-    FROM pg_control_system()
-"""
 
 
 @dataclass(frozen=True)
@@ -79,25 +68,9 @@ async def client_of(address: str) -> AsyncIterator[Client]:
 
 @pytest.fixture(scope="package")
 async def primary() -> AsyncIterator[PostgresServer]:
-    directory = Path(tempfile.mkdtemp(prefix="atlas-ingest-test-"))
-    directory.chmod(0o711)
-    cluster = PostgresCluster(
-        directory / "postgres",
-        directory / "logs",
-        assign_in(directory, ("primary", "replica"), {}),
-        PostgresTuning(shared_buffers="64MB", max_wal_size="1GB"),
-    )
-    try:
-        await cluster.start_primary()
-        schema = Path(atlaskit.__file__).parent / "postgres" / "schema"
-        url = f"{cluster.primary.dsn()}?sslmode=disable"
-        command = Command([dbmate(), "--no-dump-schema", "--migrations-dir", str(schema), "up"], {"DATABASE_URL": url})
-        await oneshot.run("dbmate", command, directory / "logs" / "dbmate.log")
-        await cluster.primary.run_file(Path(atlas_local.__file__).parent / "sql" / "set_role_passwords.sql")
+    tuning = PostgresTuning(shared_buffers="64MB", max_wal_size="1GB")
+    async with scratch_cluster(tuning, replica=False) as cluster:
         yield cluster.primary
-    finally:
-        await cluster.primary.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture
@@ -108,7 +81,7 @@ async def database(primary: PostgresServer) -> AsyncIterator[Database]:
     try:
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
         fresh = Database(primary, name)
-        await fresh.fetch(REGISTER_EPOCH)
+        await register_first_epoch(fresh.primary.dsn(database=name))
         yield fresh
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:

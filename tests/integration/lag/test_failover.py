@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from atlas_local.ports import HOST
+from atlas_local.scratch import scratch_cluster
 from atlaskit.freshness.reading import Reading
 from atlaskit.postgres.dedicated import open_session
 
-from .conftest import two_servers
 from .monitors import ROLE, monitor, register
 
 
 async def test_after_a_promotion_every_proof_of_the_old_timeline_is_gone(
     eventually: Callable[..., Awaitable[None]],
 ) -> None:
-    async with two_servers() as cluster:
+    async with scratch_cluster(replica=True) as cluster:
         await register(cluster)
         ports = f"{HOST}:{cluster.primary.port},{HOST}:{cluster.replica.port}"
         dsn = cluster.primary.dsn(ROLE).replace(f"{HOST}:{cluster.primary.port}", ports)
