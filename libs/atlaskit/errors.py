@@ -23,13 +23,12 @@ AtlasError
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import ClassVar
 
 
 class AtlasError(Exception):
     """Something went wrong that Atlas has a name for."""
 
-    reason: ClassVar[str] = "INTERNAL"
+    reason: str = "INTERNAL"
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -99,14 +98,12 @@ class NotBuilt(AtlasError):
 
 
 class Overloaded(AtlasError):
-    """A bounded resource is full; `code` says which in UPPER_SNAKE_CASE. Come again after `retry_after`."""
+    """A bounded resource is full; `reason` says which in UPPER_SNAKE_CASE. Come again after `retry_after`."""
 
-    reason = "OVERLOADED"
-
-    def __init__(self, what: str, retry_after: timedelta, code: str = "OVERLOADED") -> None:
+    def __init__(self, what: str, retry_after: timedelta, reason: str = "OVERLOADED") -> None:
         super().__init__(f"{what} is full; try again after {retry_after.total_seconds():.3f} s")
         self.retry_after = retry_after
-        self.code = code
+        self.reason = reason
 
 
 class Unavailable(AtlasError):

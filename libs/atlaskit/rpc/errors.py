@@ -74,7 +74,7 @@ def fault_of(error: BaseException) -> Fault:
         retry_after = UNAVAILABLE_RETRY
     return Fault(
         code=code,
-        reason=error.code if isinstance(error, (errors.InvalidRequest, errors.Overloaded)) else error.reason,
+        reason=error.code if isinstance(error, errors.InvalidRequest) else error.reason,
         message=str(error)[:MAX_TEXT],
         field=getattr(error, "field", "") or error.metadata.get("field", ""),
         retry_after=retry_after,

@@ -185,7 +185,7 @@ def test_requests_in_work_hold_their_bytes_until_they_are_answered() -> None:
     with admission.admitted(1, 1, 60):
         with pytest.raises(Overloaded) as refused, admission.admitted(2, 1, 60):
             pytest.fail("it must not come in")
-        assert refused.value.code == "IN_FLIGHT_FULL"
+        assert refused.value.reason == "IN_FLIGHT_FULL"
     with admission.admitted(2, 1, 1000):
         pass
 
@@ -196,7 +196,7 @@ def test_a_tenant_over_its_rate_is_refused_by_name() -> None:
         pass
     with pytest.raises(Overloaded) as refused, admission.admitted(1, 5, 1):
         pytest.fail("it must not come in")
-    assert refused.value.code == "TENANT_RATE_EXCEEDED"
+    assert refused.value.reason == "TENANT_RATE_EXCEEDED"
     assert refused.value.retry_after == timedelta(seconds=0.5)
     with admission.admitted(2, 20, 1):
         pass
