@@ -220,29 +220,15 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         patience = timedelta(seconds=max(entry.item.until for entry in group) - loop.time())
         limit = min(self._limits.transaction, max(patience, LEAST_LIMIT))
-        committed = 0
+        rows = 0
         self._committing += len(group)
         self.rate.began(loop.time())
         try:
             with self._span(group) as span:
-                try:
-                    outcomes = await writer.commit(number, [entry.item.batch for entry in group], limit)
-                except AtlasError as error:
-                    span.set_attribute(Attribute.ERROR_TYPE, error.reason)
-                    raise
-            committed = sum(entry.rows for entry in group)
-            for entry, outcome in zip(group, outcomes, strict=True):
-                _answer(entry, outcome)
-        except AtlasError as error:
-            log.warning("a group was not committed", calls=len(group), problem=str(error))
-            _fail(group, error)
-        except BaseException as error:
-            log.error("a writer failed", calls=len(group), problem=repr(error))
-            _fail(group, Unavailable("the writer failed; repeat the call with the same request_id"))
-            raise
+                rows = await _committed(writer, number, group, limit, span)
         finally:
             self._committing -= len(group)
-            self.rate.ended(loop.time(), committed)
+            self.rate.ended(loop.time(), rows)
 
     def _span(self, group: _Group) -> AbstractContextManager[Span]:
         traces = [entry.item.batch.traceparent for entry in group if entry.item.batch.traceparent]
@@ -267,6 +253,24 @@ def gathering(limits: Limits, rows: int, calls: int, committing: int, waited: fl
     if idle or rows >= limits.gather_rows:
         return 0.0
     return max(limits.gather.total_seconds() - waited, 0.0)
+
+
+async def _committed(writer: GroupWriter, number: int, group: _Group, limit: timedelta, span: Span) -> int:
+    # Answers everyone in the group; the rows that were committed, 0 if none were.
+    try:
+        outcomes = await writer.commit(number, [entry.item.batch for entry in group], limit)
+    except AtlasError as error:
+        span.set_attribute(Attribute.ERROR_TYPE, error.reason)
+        log.warning("a group was not committed", calls=len(group), problem=str(error))
+        _fail(group, error)
+        return 0
+    except BaseException as error:
+        log.error("a writer failed", calls=len(group), problem=repr(error))
+        _fail(group, Unavailable("the writer failed; repeat the call with the same request_id"))
+        raise
+    for entry, outcome in zip(group, outcomes, strict=True):
+        _answer(entry, outcome)
+    return sum(entry.rows for entry in group)
 
 
 def _answer(entry: Entry[_Call], outcome: Written | AtlasError) -> None:

@@ -41,7 +41,7 @@ class DrainRate:
         rate = self.rows_per_second()
         if rate is None:
             return UNKNOWN
-        return min(max(timedelta(seconds=min(rows / rate, MOST.total_seconds())), LEAST), MOST)
+        return max(timedelta(seconds=min(rows / rate, MOST.total_seconds())), LEAST)
 
     def _elapse(self, now: float) -> None:
         if self._working:

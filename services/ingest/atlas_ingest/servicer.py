@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from hashlib import blake2b
 from typing import Any
@@ -59,10 +59,12 @@ class IngestServicer:
             await free.acquire()
             async for request in requests:
                 # Checked here, one after another, and queued in the same order: the later batch wins.
-                held = ExitStack()
-                checked = await self._checked(request, deadline, held)
-                answer = self._answer(_request_id(request), checked, deadline, held)
-                task = group.create_task(answer, name="stream-batch")
+                with ExitStack() as checking:
+                    checked = await self._checked(request, deadline, checking)
+                    held = checking.pop_all()
+                task = group.create_task(self._answer(_request_id(request), checked, deadline), name="stream-batch")
+                # Also of a task that is cancelled before it began.
+                task.add_done_callback(_closing(held))
                 await answers.put(task)
                 await free.acquire()
             await answers.put(None)
@@ -82,7 +84,7 @@ class IngestServicer:
             return error
 
     async def _answer(
-        self, request_id: str, checked: WriteBatch | AtlasError, deadline: Deadline, held: ExitStack
+        self, request_id: str, checked: WriteBatch | AtlasError, deadline: Deadline
     ) -> pb2.StreamWriteAttributesResponse:
         try:
             if isinstance(checked, AtlasError):
@@ -90,8 +92,6 @@ class IngestServicer:
             written = response_of(await self._commit.write(checked, deadline.require("the batch was queued")))
         except AtlasError as error:
             return pb2.StreamWriteAttributesResponse(request_id=request_id, error=batch_error_of(error))
-        finally:
-            held.close()
         return pb2.StreamWriteAttributesResponse(request_id=request_id, written=written)
 
     async def _batch(self, request: pb2.WriteAttributesRequest, deadline: Deadline, held: ExitStack) -> WriteBatch:
@@ -110,6 +110,10 @@ class IngestServicer:
         digest = digest_of(request)
         said = validation.Request(tenant, request_id, digest, encoded, _sampled_traceparent())
         return validation.checked(_draft(request, form, tenant.identity), said, self._clock.wall())
+
+
+def _closing(held: ExitStack) -> Callable[[object], None]:
+    return lambda _: held.close()
 
 
 def _request_id(request: pb2.StreamWriteAttributesRequest | Undecodable) -> str:

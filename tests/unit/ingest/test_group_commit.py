@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from atlas.ingest.v1 import ingest_service_pb2 as pb2
@@ -21,6 +22,8 @@ from atlaskit.errors import AtlasError, Overloaded, RequestIdReused, Unavailable
 from atlaskit.model import EntityIdentity, Tenant
 from atlaskit.position import Lsn, Token
 from opentelemetry.trace import NoOpTracer
+
+Eventually = Callable[..., Awaitable[None]]
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TENANT = Tenant(1, "t", EntityIdentity.NUMBERED, 10, 10, b"k" * 16, NOW)
@@ -97,13 +100,6 @@ class MemoryWriter:
 async def committing(store: MemoryStore, writers: int = 1, limits: Limits = LIMITS) -> AsyncIterator[GroupCommit]:
     async with group_commit(store.open, writers, limits, NoOpTracer()) as commit:
         yield commit
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the others run until the condition holds."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  # the state of what is tested, which has no event for it
-            await asyncio.sleep(0.001)
 
 
 async def held(store: MemoryStore, commit: GroupCommit, group: asyncio.TaskGroup) -> asyncio.Task[Written]:
@@ -231,13 +227,17 @@ async def test_without_a_store_the_wait_has_an_end_that_names_the_cause() -> Non
         assert commit.queue.calls == commit.queue.rows == commit.queue.size_bytes == 0
 
 
-async def test_without_a_store_closing_fails_what_waits() -> None:
+async def test_without_a_store_closing_fails_what_waits(eventually: Eventually) -> None:
     store = MemoryStore()
     store.refused_openings = 10**6
     async with asyncio.TaskGroup() as group, asyncio.timeout(10):
         async with committing(store) as commit:
             waiting = group.create_task(refused(commit))
-            await until(lambda: commit.queue.calls == 1)
+
+            async def queued() -> None:
+                assert commit.queue.calls == 1
+
+            await eventually(queued)
         assert isinstance(await waiting, Unavailable)
 
 
@@ -254,23 +254,27 @@ async def test_a_batch_that_grew_too_old_behind_others_is_refused_before_it_cost
         first = await held(store, commit, group)
         late = await refused(commit)
         assert isinstance(late, Overloaded)
-        assert late.code == "QUEUE_AGE"
+        assert late.reason == "QUEUE_AGE"
         store.gate.set()
         # What is in a transaction has no age: it is answered by it.
         assert (await first).token
     assert len(store.groups) == 1
 
 
-async def test_a_small_batch_does_not_wait_behind_the_large_ones_of_another_tenant() -> None:
+async def test_a_small_batch_does_not_wait_behind_the_large_ones_of_another_tenant(eventually: Eventually) -> None:
     store = MemoryStore()
     limits = ROOMY._replace(express_rows=5)
     async with committing(store, writers=3, limits=limits) as commit, asyncio.TaskGroup() as group:
         store.gate.clear()
+
+        async def begun(count: int) -> None:
+            assert len(store.limits) == count
+
         large = [group.create_task(commit.write(batch(6), PATIENT)) for _ in range(5)]
-        await until(lambda: len(store.limits) == 2)
+        await eventually(partial(begun, 2))
         small = group.create_task(commit.write(replace(batch(1), tenant=replace(TENANT, tenant_id=2)), PATIENT))
         # Nothing commits as long as the gate is closed: the third transaction is not one of the large batches'.
-        await until(lambda: len(store.limits) == 3)
+        await eventually(partial(begun, 3))
         assert len(commit.queue.take(100)) == len(large) - 2
         store.gate.set()
         assert (await small).token
