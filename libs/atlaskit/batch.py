@@ -13,7 +13,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaskit.model import Deletion, Scalar, Tenant, ValueType
+from atlaskit.model import Tenant, ValueType
 from atlaskit.position import Token
 
 Integers: TypeAlias = NDArray[np.int64]
@@ -136,14 +136,6 @@ class WriteBatch:
     def stored(self) -> Integers:
         """Return the indexes of the items that are, or are to be, stored."""
         return np.flatnonzero(self.states == ItemState.STORED)
-
-    def value_of(self, item: int) -> Scalar | None:
-        """Return the value of one item; None for a delete, and for an unknown type."""
-        kind = int(self.value_types[item])
-        if kind not in list(ValueType) or self.deletions[item] != Deletion.NONE:
-            return None
-        found: Any = self.values[ValueType(kind)][self.value_places[item]]
-        return found.item() if isinstance(found, np.generic) else found  # type: ignore[no-any-return]
 
     def copied(self) -> WriteBatch:
         """Return the batch with states and refusals of its own, so that an attempt to store it can be repeated."""

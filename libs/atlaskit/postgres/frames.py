@@ -80,15 +80,11 @@ class Frame(NamedTuple):
 
 def frame_of(rows: Rows) -> Frame:
     """Return the rows as a binary COPY, layout after layout. A column that no row fills is left out."""
-    given = {
-        "deletion": rows.deletions,
-        "asset_type_id": rows.asset_type_ids,
-        "source_type_id": rows.source_type_ids,
-    }
-    optional = tuple(name for name, column in given.items() if column.any())
+    given = _given(rows)
+    optional = tuple(name for name in _OPTIONAL if given[name].any())
     kinds = tuple(kind for kind in ValueType if (rows.value_types == kind).any())
     columns = (*_KEY, *optional, *(_VALUE[kind][0] for kind in kinds))
-    pieces = [piece for group in _groups(rows, optional) for piece in _pieces(_part(rows, group, columns))]
+    pieces = [piece for group in _groups(rows, optional) for piece in _pieces(_part(rows, given, group, columns))]
     return Frame(columns, b"".join((_HEADER, *pieces, _TRAILER)))
 
 
@@ -102,11 +98,9 @@ def _groups(rows: Rows, optional: Sequence[str]) -> Iterator[_Group]:
         yield _Group(np.flatnonzero(codes == code), kind, filled)
 
 
-def _part(rows: Rows, group: _Group, columns: tuple[str, ...]) -> _Part:
-    items, kind, filled = group
-    layout = _layout(columns, filled, kind)
-    records = np.frombuffer(layout.template * len(items), layout.dtype).copy()
-    source = {
+def _given(rows: Rows) -> dict[str, Integers]:
+    # What every row has of the columns that are not its value; 0 is null in an optional one.
+    return {
         "tenant_id": rows.tenant_ids,
         "entity_id": rows.entity_ids,
         "attribute_id": rows.attribute_ids,
@@ -118,8 +112,14 @@ def _part(rows: Rows, group: _Group, columns: tuple[str, ...]) -> _Part:
         "asset_type_id": rows.asset_type_ids,
         "source_type_id": rows.source_type_ids,
     }
+
+
+def _part(rows: Rows, given: dict[str, Integers], group: _Group, columns: tuple[str, ...]) -> _Part:
+    items, kind, filled = group
+    layout = _layout(columns, filled, kind)
+    records = np.frombuffer(layout.template * len(items), layout.dtype).copy()
     for name in (*_KEY, *filled):
-        records[name] = source[name][items]
+        records[name] = given[name][items]
     records["event_time"] -= _TIMES_FROM_US
     if not kind:
         return _Part(records, None)

@@ -25,7 +25,7 @@ from atlas_ingest.servicer import digest_of
 from atlas_ingest.wire import Decoder, Undecodable
 from atlaskit.batch import Answer, ItemState, WriteBatch
 from atlaskit.errors import InvalidRequest, NotBuilt
-from atlaskit.model import EntityIdentity, Tenant
+from atlaskit.model import EntityIdentity, Tenant, ValueType
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -165,7 +165,8 @@ def test_a_negative_entity_number_is_refused() -> None:
 def test_columns_of_every_type_are_stored_bit_for_bit() -> None:
     batch = checked(pb2.WriteAttributesRequest(columns=columns()))
     assert not batch.refusals
-    values = [batch.value_of(item) for item in range(6)]
+    kinds = map(ValueType, batch.value_types.tolist())
+    values = [batch.values[kind][place] for kind, place in zip(kinds, batch.value_places.tolist(), strict=True)]
     assert values == [-(2**63), 2**64 - 1, -0.0, True, "", b"\0\xff"]
     assert math.copysign(1, cast("float", values[2])) == -1
     assert batch.asset_type_indexes.tolist() == [1, 1, 1, 0, 0, 0]
