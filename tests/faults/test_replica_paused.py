@@ -43,14 +43,19 @@ async def test_a_dashboard_moves_to_the_primary_while_replay_is_paused(
             assert answer.entity.values["k"].value == 2
 
         await eventually(served_by_the_primary)
-        # What the replica alone can say is old, and it says so.
+        # What the replica alone can say is old, and it says so. A bound may fall a little from one answer to the next, as
+        # a newer reading tells the age of the same fence more closely, so this is waited for like the others.
         wanted = Requirement(use_case=UseCase.DASHBOARD, policy=Policy.DEGRADE, only_source=Source.REPLICA)
-        degraded = await dashboard(wanted)
-        assert degraded.freshness.source == Source.REPLICA
-        assert degraded.freshness.degraded
-        assert degraded.freshness.staleness is not None
-        assert degraded.freshness.staleness > timedelta(seconds=1)
-        assert degraded.entity.values["k"].value == 1
+
+        async def degraded_on_the_replica() -> None:
+            degraded = await dashboard(wanted)
+            assert degraded.freshness.source == Source.REPLICA
+            assert degraded.entity.values["k"].value == 1
+            assert degraded.freshness.degraded
+            assert degraded.freshness.staleness is not None
+            assert degraded.freshness.staleness > timedelta(seconds=1)
+
+        await eventually(degraded_on_the_replica)
     finally:
         await atlas.stack.replica.resume_replay()
     await eventually(served_by_the_replica)
