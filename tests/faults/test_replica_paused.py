@@ -43,8 +43,8 @@ async def test_a_dashboard_moves_to_the_primary_while_replay_is_paused(
             assert answer.entity.values["k"].value == 2
 
         await eventually(served_by_the_primary)
-        # What the replica alone can say is old, and it says so. A bound may fall a little from one answer to the next, as
-        # a newer reading tells the age of the same fence more closely, so this is waited for like the others.
+        # What the replica alone can say is old, and it says so. A bound may fall a little from one answer to the next,
+        # as a newer reading tells the age of the same fence more closely: this is waited for like the others.
         wanted = Requirement(use_case=UseCase.DASHBOARD, policy=Policy.DEGRADE, only_source=Source.REPLICA)
 
         async def degraded_on_the_replica() -> None:
