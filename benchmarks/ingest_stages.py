@@ -23,7 +23,7 @@ import asyncpg
 from atlas.ingest.v1 import ingest_service_pb2 as pb2
 from atlas_ingest import validation
 from atlas_ingest.decoding import draft_of_columns, draft_of_rows
-from atlas_ingest.servicer import digest_of
+from atlas_ingest.items import digest_of
 from atlas_ingest.wire import Decoder
 from atlas_local.postgres import DATABASE, PostgresServer
 from atlas_local.scratch import register_first_epoch, scratch_cluster

@@ -54,7 +54,7 @@ def environments(
 ) -> dict[str, dict[str, str]]:
     """Return the settings of each service as environment variables."""
     special = {
-        "ingest": {"POSTGRES_DSN": stores.primary["atlas_ingest"]},
+        "ingest": {"POSTGRES_DSN": stores.primary["atlas_ingest"], "QUERY_ROUTER": addresses["query-router"]},
         "lag-monitor": {
             "POSTGRES_DSN": stores.primary["atlas_monitor"],
             "REPLICA_DSN": stores.replica["atlas_monitor"],

@@ -40,6 +40,7 @@ class Form(StrEnum):
 
     ROWS = "rows"
     COLUMNS = "columns"
+    DELETES = "deletes"
 
 
 class Part(StrEnum):
@@ -75,7 +76,9 @@ _COLUMN_OF = {
 
 def path_of(form: Form, part: Part, item: int, place: int) -> str:
     """Return the path of a part of an item in its request; `place` is its index in the column it stands in."""
-    return f"rows.writes[{item}].{part}" if form is Form.ROWS else f"columns.{_COLUMN_OF[part]}[{place}]"
+    if form is Form.COLUMNS:
+        return f"columns.{_COLUMN_OF[part]}[{place}]"
+    return f"{'rows.writes' if form is Form.ROWS else 'deletes'}[{item}].{part}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,11 @@ class WriteBatch:
     def stored(self) -> Integers:
         """Return the indexes of the items that are, or are to be, stored."""
         return np.flatnonzero(self.states == ItemState.STORED)
+
+    @property
+    def deletes(self) -> bool:
+        """Return True if the items are deletes; a batch has writes or deletes, never both."""
+        return self.form is Form.DELETES
 
     def copied(self) -> WriteBatch:
         """Return the batch with states and refusals of its own, so that an attempt to store it can be repeated."""

@@ -61,21 +61,33 @@ class Dictionaries:
 
     def __init__(self, limit: int = 200_000) -> None:
         self._limit = limit
+        self._epoch = 0
         self._ids: OrderedDict[Name, int] = OrderedDict()
         self._counts: OrderedDict[int, tuple[int, int]] = OrderedDict()  # tenant -> greatest id counted, count
 
-    async def resolve(self, writer: Writer, names: Collection[Name], limit: timedelta) -> Mapping[Name, int]:
-        """Return the ids of the names. An attribute key beyond its tenant's quota has none.
+    async def resolve(
+        self, writer: Writer, names: Collection[Name], mentioned: Collection[Name], limit: timedelta
+    ) -> Mapping[Name, int]:
+        """Return the ids of the names, and of those mentioned that exist. A key beyond its tenant's quota has none.
 
         New names are committed in a transaction of their own, with its ledger row, before this returns.
         """
-        ids = {name: self._ids[name] for name in names if name in self._ids}
-        if len(ids) < len(names):
-            ids |= await _find(writer, [name for name in names if name not in ids])
-        if len(ids) < len(names):
-            ids |= await self._add(writer, [name for name in names if name not in ids], limit)
-        self._remember(ids)
+        self._forget_other_epochs(writer.epoch)
+        wanted = {*names, *mentioned}
+        ids = {name: self._ids[name] for name in wanted if name in self._ids}
+        if len(ids) < len(wanted):
+            ids |= await _find(writer, sorted(name for name in wanted if name not in ids))
+        if new := [name for name in names if name not in ids]:
+            ids |= await self._add(writer, new, limit)
+        self._remember(writer.epoch, ids)
         return ids
+
+    def _forget_other_epochs(self, epoch: int) -> None:
+        # What was committed on another timeline may be lost on this one, and its ids given to other names.
+        if epoch > self._epoch:
+            self._epoch = epoch
+            self._ids.clear()
+            self._counts.clear()
 
     async def _add(self, writer: Writer, names: Sequence[Name], limit: timedelta) -> dict[Name, int]:
         number = await writer.reserve()
@@ -85,11 +97,13 @@ class Dictionaries:
             return await _Addition(writer, number, ledger, self._counts, counts).run(names)
 
         added = await writer.transact(number, work, limit)
-        for tenant_id, count in counts.items():
+        for tenant_id, count in counts.items() if writer.epoch == self._epoch else ():
             _put(self._counts, tenant_id, count, self._limit)
         return added
 
-    def _remember(self, ids: Mapping[Name, int]) -> None:
+    def _remember(self, epoch: int, ids: Mapping[Name, int]) -> None:
+        if epoch != self._epoch:
+            return
         for name, number in ids.items():
             _put(self._ids, name, number, self._limit)
 

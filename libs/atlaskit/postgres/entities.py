@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from atlaskit.batch import ItemState, Part, WriteBatch
+from atlaskit.model import Deletion
 from atlaskit.postgres.history import Numbered
 from atlaskit.postgres.ledger import Ledger
 from atlaskit.postgres.writer import Writer
@@ -19,12 +20,17 @@ Identity: TypeAlias = tuple[int, int]
 
 
 class Wish(NamedTuple):
-    """What a transaction says of an entity: `key` None for a numbered one, `asset_type_id` None to leave it."""
+    """What a transaction says of an entity: `key` None for a numbered one, `asset_type_id` None to leave it.
+
+    `creates`: some item writes to it. `deleted`: whether the last say is a delete of the entity; None says neither.
+    """
 
     shard: int
     key: str | None
     asset_type_id: int | None
     version: int
+    creates: bool = True
+    deleted: bool | None = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,8 @@ def wishes_of(batches: Iterable[Numbered]) -> dict[Identity, Wish]:
 
 def _later(said: Wish, wish: Wish) -> Wish:
     asset = said.asset_type_id if wish.asset_type_id is None else wish.asset_type_id
-    return Wish(said.shard, said.key, asset, wish.version)
+    deleted = said.deleted if wish.deleted is None else wish.deleted
+    return Wish(said.shard, said.key, asset, wish.version, said.creates or wish.creates, deleted)
 
 
 def _wishes(one: Numbered) -> Iterator[tuple[Identity, Wish]]:
@@ -60,35 +67,47 @@ def _wishes(one: Numbered) -> Iterator[tuple[Identity, Wish]]:
     asset = np.zeros(len(batch.entity_ids), np.int64)
     said = one.asset_type_ids[rows] > 0
     asset[entities[said]] = one.asset_type_ids[rows][said]
+    erased = set(entities[batch.deletions[rows] == Deletion.ENTITY].tolist())
     for index in np.unique(entities).tolist():
         identity = batch.tenant.tenant_id, int(batch.entity_ids[index])
         key = batch.entity_keys[index] or None
-        yield identity, Wish(int(one.shards[index]), key, int(asset[index]) or None, int(version[index]))
+        deleted = (index in erased or None) if batch.deletes else False
+        yield (
+            identity,
+            Wish(
+                int(one.shards[index]), key, int(asset[index]) or None, int(version[index]), not batch.deletes, deleted
+            ),
+        )
 
 
 def changes(wishes: Mapping[Identity, Wish], known: Mapping[Identity, Known]) -> dict[Identity, Wish]:
-    """Return the wishes that are to be written, by key: what is new, revived, or of another type than stored."""
+    """Return the wishes to be written, by key: what is new, deleted, revived, or of another type than stored."""
     return {identity: wish for identity, wish in sorted(wishes.items()) if _changes(wish, known.get(identity))}
 
 
 def _changes(wish: Wish, known: Known | None) -> bool:
     if known is None:
-        return True
+        return wish.creates
+    if wish.deleted and known.key == wish.key:
+        return True  # also once it is deleted: a write between the two deletes must find the later one
     retyped = wish.asset_type_id is not None and wish.asset_type_id != known.asset_type_id
-    return known.key == wish.key and (known.deleted or retyped)
+    revived = known.deleted and wish.deleted is False
+    return known.key == wish.key and (revived or retyped)
 
 
 async def settle(writer: Writer, ledger: Ledger, wishes: Mapping[Identity, Wish]) -> Mapping[Identity, Known]:
-    """Write what changes, and return every entity of the wishes as it is stored then.
+    """Write what changes, and return every entity of the wishes as it is stored then; a delete creates none.
 
-    Its key may be another one than wished: the caller must compare. Rows are locked in the order of their keys."""
+    Its key may be another one than wished: the caller must compare. Rows are locked in the order of their keys; the
+    transaction must have the locks of the tenants."""
     known = await _find(writer, wishes)
     changed = changes(wishes, known)
     if not changed:
         return known
     tenants, entities = zip(*changed, strict=True)
-    shards, keys, assets, versions = zip(*changed.values(), strict=True)
-    rows = await writer.fetch("upsert_entities", tenants, entities, shards, keys, assets, versions)
+    shards, keys, assets, versions, _, deleted = zip(*changed.values(), strict=True)
+    gone = [bool(one) for one in deleted]
+    rows = await writer.fetch("upsert_entities", tenants, entities, shards, keys, assets, versions, gone)
     columns = np.array([(row["shard"], row["row_version"]) for row in rows], np.int64).reshape(-1, 2)
     ledger.add(TABLE, columns[:, 0], columns[:, 1])
     # In a statement of its own: it sees what others committed while the upsert waited.
@@ -104,16 +123,22 @@ async def _find(writer: Writer, wishes: Mapping[Identity, Wish]) -> dict[Identit
     }
 
 
-def refuse_collisions(batch: WriteBatch, known: Mapping[Identity, Known]) -> None:
-    """Refuse the items whose entity key met another key in the same number."""
+def refuse_strangers(batch: WriteBatch, known: Mapping[Identity, Known]) -> None:
+    """Refuse the items whose entity key met another key in the same number, and deletes of what does not exist."""
     tenant = batch.tenant.tenant_id
     for index in np.unique(batch.entity_indexes[batch.stored()]).tolist():
-        stored = known[tenant, int(batch.entity_ids[index])].key
-        if stored == (batch.entity_keys[index] or None):
+        stored = known.get((tenant, int(batch.entity_ids[index])))
+        if stored is not None and stored.key == (batch.entity_keys[index] or None):
             continue
         items = np.flatnonzero((batch.entity_indexes == index) & (batch.states != ItemState.REFUSED))
-        message = "this key and a stored one give the same number; register the entity under another key"
-        batch.refuse(items, "ENTITY_KEY_COLLISION", Part.ENTITY_KEY, np.full(len(items), index), message)
+        places = np.full(len(items), index)
+        if stored is None:
+            part = Part.ENTITY_KEY if batch.entity_keys[index] else Part.ENTITY_ID
+            message = "the tenant has no such entity, so there is nothing to hide"
+            batch.refuse(items, "ENTITY_UNKNOWN", part, places, message)
+        else:
+            message = "this key and a stored one give the same number; register the entity under another key"
+            batch.refuse(items, "ENTITY_KEY_COLLISION", Part.ENTITY_KEY, places, message)
 
 
 def stored_asset_types(one: Numbered, known: Mapping[Identity, Known]) -> Sequence[int]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from atlaskit.batch import Answer, ItemState, Part, WriteBatch, Written
 from atlaskit.errors import AtlasError, RequestIdReused
-from atlaskit.model import MAX_ROWS_PER_TRANSACTION, RowVersion
+from atlaskit.model import MAX_ROWS_PER_TRANSACTION, Deletion, RowVersion
 from atlaskit.position import Token
 from atlaskit.postgres import entities, history
 from atlaskit.postgres.dictionaries import Dictionaries, Dictionary, Name, names_of
@@ -96,9 +96,11 @@ class StoreWriter:
         }
 
     async def _store(self, number: int, batches: list[WriteBatch], limit: timedelta) -> dict[RequestKey, Stored]:
-        ids = await self._dictionaries.resolve(self._writer, names_of(batches), limit)
+        writes = names_of(batch for batch in batches if not batch.deletes)
+        deletes = names_of(batch for batch in batches if batch.deletes)
+        ids = await self._dictionaries.resolve(self._writer, writes, deletes, limit)
         for batch in batches:
-            refuse_over_quota(batch, ids)
+            refuse_unnamed(batch, ids)
         numbered = numbered_of(self._writer.epoch, number, batches, ids)
 
         async def work(ledger: Ledger, began: datetime) -> dict[RequestKey, Stored]:
@@ -108,7 +110,7 @@ class StoreWriter:
             return answers
 
         traceparents = [batch.traceparent for batch in batches if batch.traceparent]
-        return await self._writer.transact(number, work, limit, traceparents)
+        return await self._writer.transact(number, work, limit, traceparents, erased_tenants(batches))
 
     async def _write_rows(self, ledger: Ledger, numbered: Sequence[Numbered]) -> None:
         wishes = entities.wishes_of(numbered)
@@ -116,7 +118,7 @@ class StoreWriter:
             return
         known = await entities.settle(self._writer, ledger, wishes)
         for one in numbered:
-            entities.refuse_collisions(one.batch, known)
+            entities.refuse_strangers(one.batch, known)
         rows = history.rows_of([_with_stored_asset_types(one, known) for one in numbered])
         if len(rows):
             frame = frame_of(rows)
@@ -133,8 +135,18 @@ class StoreWriter:
             raise RequestTaken("another transaction stored one of these requests first")
 
 
-def refuse_over_quota(batch: WriteBatch, ids: Mapping[Name, int]) -> None:
-    """Refuse the items whose attribute key has no id, since the tenant's quota is used up."""
+def erased_tenants(batches: Sequence[WriteBatch]) -> dict[int, bool]:
+    """Return the tenants of the batches, and for each whether a whole entity of it is deleted."""
+    erases: dict[int, bool] = {}
+    for batch in batches:
+        erases[batch.tenant.tenant_id] = erases.get(batch.tenant.tenant_id, False) or bool(
+            batch.deletes and (batch.deletions == Deletion.ENTITY).any()
+        )
+    return erases
+
+
+def refuse_unnamed(batch: WriteBatch, ids: Mapping[Name, int]) -> None:
+    """Refuse the items whose attribute key has no id: a write beyond the tenant's quota, a delete of what never was."""
     tenant = batch.tenant
     for index in np.unique(batch.attribute_indexes[batch.stored()]).tolist():
         key = batch.attribute_keys[index]
@@ -142,8 +154,12 @@ def refuse_over_quota(batch: WriteBatch, ids: Mapping[Name, int]) -> None:
         if not key or Name(Dictionary.ATTRIBUTE_KEYS, tenant.tenant_id, key) in ids:
             continue
         items = np.flatnonzero((batch.attribute_indexes == index) & (batch.states != ItemState.REFUSED))
-        message = f"the key {key!r} would be one more than the tenant's quota of attribute keys"
-        batch.refuse(items, "KEY_QUOTA_EXCEEDED", Part.ATTRIBUTE_KEY, np.full(len(items), index), message)
+        if batch.deletes:
+            reason, message = "ATTRIBUTE_UNKNOWN", f"the tenant has no key {key!r}, so there is nothing to hide"
+        else:
+            reason = "KEY_QUOTA_EXCEEDED"
+            message = f"the key {key!r} would be one more than the tenant's quota of attribute keys"
+        batch.refuse(items, reason, Part.ATTRIBUTE_KEY, np.full(len(items), index), message)
 
 
 def numbered_of(epoch: int, number: int, batches: Sequence[WriteBatch], ids: Mapping[Name, int]) -> list[Numbered]:

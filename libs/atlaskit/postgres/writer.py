@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import asyncpg
@@ -24,6 +25,7 @@ SQL = load(Path(__file__).parent / "queries")
 COMMIT_LIMIT = timedelta(seconds=10)  # a COMMIT that takes longer has an unknown outcome
 MAX_TRACEPARENTS = 64
 COPY_PIECE = 512 * 1024  # bytes that go to the socket at once
+NO_TENANTS: Mapping[int, bool] = MappingProxyType({})
 
 T = TypeVar("T")
 Work = Callable[[Ledger, datetime], Awaitable[T]]
@@ -73,16 +75,24 @@ class Writer:
             self.retire()
             raise _unknown(str(error)) from error
 
-    async def transact(self, transaction: int, work: Work[T], limit: timedelta, traceparents: Sequence[str] = ()) -> T:
+    async def transact(
+        self,
+        transaction: int,
+        work: Work[T],
+        limit: timedelta,
+        traceparents: Sequence[str] = (),
+        erases: Mapping[int, bool] = NO_TENANTS,
+    ) -> T:
         """Run `work` in one transaction with its ledger row, commit it, and return what `work` returned.
 
-        `work` gets the ledger to enter its rows in and the transaction's time. Up to the COMMIT a failure or a
+        `work` gets the ledger to enter its rows in and the transaction's time. `erases` names the tenants that it
+        writes to: True where it deletes a whole entity, which waits until it is alone. Up to the COMMIT a failure or a
         cancellation rolls everything back; `limit` bounds that part. Raises OutcomeUnknown when the COMMIT itself
         was not answered: then the writer is retired.
         """
         try:
             async with asyncio.timeout(limit.total_seconds()):
-                result, sequence = await self._before_commit(transaction, work, limit, traceparents)
+                result, sequence = await self._before_commit(transaction, work, limit, traceparents, erases)
         except BaseException as error:
             await self._roll_back()
             if isinstance(error, TimeoutError):
@@ -95,12 +105,18 @@ class Writer:
         return result
 
     async def _before_commit(
-        self, transaction: int, work: Work[T], limit: timedelta, traceparents: Sequence[str]
+        self,
+        transaction: int,
+        work: Work[T],
+        limit: timedelta,
+        traceparents: Sequence[str],
+        erases: Mapping[int, bool],
     ) -> tuple[T, int]:
         ledger = Ledger()
         with translated("beginning a transaction"):
             await self._connection.execute("BEGIN")
-        began = (await self.fetch("bound_statements", str(max(int(limit.total_seconds() * 1000), 1))))[0]["began"]
+        timeout = str(max(int(limit.total_seconds() * 1000), 1))
+        began = (await self.fetch("open_transaction", timeout, list(erases), list(erases.values())))[0]["began"]
         result = await work(ledger, began)
         if not ledger:
             await self.fetch("close_without_ledger")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from atlaskit.postgres.pool import open_pool
 from atlaskit.postgres.store import PostgresStore
 from atlaskit.postgres.tenants import Tenants
+from atlaskit.rpc.client import open_channel
 from atlaskit.rpc.server import serving
 from atlaskit.telemetry.tracing import open_tracing
 
+from atlas_ingest.acks import Acknowledgements, RouterCoverage
 from atlas_ingest.admission import Admission, AdmissionLimits
 from atlas_ingest.batcher import Limits, group_commit
 from atlas_ingest.fair_queue import QueueLimits
@@ -43,10 +45,15 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         open_tracing(SERVICE, settings) as tracer,
         open_pool(settings.postgres_dsn, max_size=settings.lookups, application_name="atlas-ingest-lookup") as pool,
         group_commit(store.writer, settings.writers, limits, tracer) as commit,
+        AsyncExitStack() as stack,
     ):
         tenants = Tenants(pool)
         admission = Admission(AdmissionLimits(settings.in_flight_bytes, allowance), commit.queue, commit.rate)
-        services = services_of(IngestServicer(tenants, commit, admission), TenantServicer(tenants))
+        coverage = None
+        if settings.query_router:
+            coverage = RouterCoverage(await stack.enter_async_context(open_channel(settings.query_router)))
+        acks = Acknowledgements(coverage, settings.ack_waiters)
+        services = services_of(IngestServicer(tenants, commit, admission, acks), TenantServicer(tenants))
         async with serving(
             services,
             settings.address,

@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from atlas.ingest.v1.ingest_service_pb2 import AttributeWrite, ColumnBatch, RowBatch
-from atlaskit.batch import Column, Columns, Form, Integers, Part
+from atlas.ingest.v1.ingest_service_pb2 import AttributeDelete, AttributeWrite, ColumnBatch, RowBatch
+from atlaskit.batch import DELETED_AT_US, Column, Columns, Form, Integers, Part
 from atlaskit.errors import InvalidRequest
-from atlaskit.model import EntityIdentity, Scalar, ValueType
+from atlaskit.model import Deletion, EntityIdentity, Scalar, ValueType
 
 from atlas_ingest.draft import Draft, Flaw
 
@@ -96,6 +96,11 @@ def draft_of_rows(rows: RowBatch, identity: EntityIdentity) -> Draft:
     return _RowReader(identity).read(rows)
 
 
+def draft_of_deletes(deletes: Sequence[AttributeDelete], identity: EntityIdentity) -> Draft:
+    """Return the draft of a batch of deletes. Items without a part that they need carry a flaw."""
+    return _RowReader(identity).read_deletes(deletes)
+
+
 class _Dictionary(dict[T, int]):
     """Gives each distinct value the next index."""
 
@@ -136,6 +141,35 @@ class _RowReader:
             flaws=self._flaws,
         )
 
+    def read_deletes(self, deletes: Sequence[AttributeDelete]) -> Draft:
+        columns = np.array([self._delete(item, one) for item, one in enumerate(deletes)], np.int64).reshape(-1, 4)
+        none = np.zeros(len(columns), np.int64)
+        return Draft(
+            form=Form.DELETES,
+            entities=list(self._texts) if self._identity is EntityIdentity.KEYED else list(self._numbers),
+            attribute_keys=list(self._attributes),
+            asset_types=[],
+            source_types=[],
+            entity_indexes=columns[:, 0],
+            attribute_indexes=columns[:, 1],
+            asset_type_indexes=none,
+            source_type_indexes=none,
+            event_times_us=columns[:, 2],
+            value_types=none,
+            values={},
+            deletions=columns[:, 3].astype(np.int8),
+            flaws=self._flaws,
+        )
+
+    def _delete(self, item: int, delete: AttributeDelete) -> tuple[int, int, int, int]:
+        deletion, time = Deletion.ATTRIBUTE if delete.attribute_key else Deletion.ENTITY, DELETED_AT_US
+        if delete.HasField("event_time"):
+            deletion, time = Deletion.OBSERVATION, self._time(item, delete)
+            if not delete.attribute_key:
+                message = "is not set; an observation is one of an attribute"
+                self._flaw(item, Part.ATTRIBUTE_KEY, "ATTRIBUTE_KEY_MISSING", message)
+        return self._entity(item, delete), self._attributes[delete.attribute_key], time, deletion
+
     def _row(self, item: int, write: AttributeWrite) -> tuple[int, int, int, int, int, int]:
         return (
             self._entity(item, write),
@@ -149,7 +183,7 @@ class _RowReader:
     def _flaw(self, item: int, part: Part, reason: str, message: str) -> None:
         self._flaws.setdefault(item, (part, Flaw(reason, message)))
 
-    def _entity(self, item: int, write: AttributeWrite) -> int:
+    def _entity(self, item: int, write: AttributeWrite | AttributeDelete) -> int:
         given = write.WhichOneof("entity")
         if given is None:
             self._flaw(item, Part.ENTITY, "ENTITY_MISSING", f"names no entity; set {self._field}")
@@ -160,7 +194,7 @@ class _RowReader:
             return self._texts[write.entity_key]
         return self._numbers[write.entity_id]
 
-    def _time(self, item: int, write: AttributeWrite) -> int:
+    def _time(self, item: int, write: AttributeWrite | AttributeDelete) -> int:
         if not write.HasField("event_time"):
             self._flaw(item, Part.EVENT_TIME, "EVENT_TIME_MISSING", "is not set")
             return 0

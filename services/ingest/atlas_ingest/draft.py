@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from atlaskit.batch import Columns, Form, Integers, Part
+from atlaskit.batch import Columns, Form, Integers, Part, States
 from atlaskit.model import ValueType
 
 
@@ -39,6 +39,7 @@ class Draft:
     event_times_us: Integers
     value_types: Integers
     values: Columns
+    deletions: States | None = None  # None: all are writes
     flaws: dict[int, tuple[Part, Flaw]] = field(default_factory=dict)
 
     def places_of(self, kind: ValueType) -> Integers:

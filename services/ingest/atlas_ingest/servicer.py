@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
-from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from atlas.ingest.v1 import ingest_service_pb2 as pb2
-from atlaskit.batch import ItemState, WriteBatch, Written
+from atlaskit.batch import WriteBatch
 from atlaskit.clock import Clock, SystemClock
-from atlaskit.errors import AtlasError, InvalidRequest, NotBuilt
-from atlaskit.model import EntityIdentity
+from atlaskit.errors import AtlasError, InvalidRequest
 from atlaskit.postgres.tenants import Tenants
 from atlaskit.rpc.deadline import Deadline
 from atlaskit.rpc.errors import batch_error_of
@@ -20,31 +18,48 @@ from atlaskit.telemetry.carrier import current_trace_id, current_traceparent
 from grpc import aio
 
 from atlas_ingest import validation
+from atlas_ingest.acks import AckLevel, Acknowledgements
 from atlas_ingest.admission import Admission
+from atlas_ingest.answers import Outcome, delete_response_of, write_response_of
 from atlas_ingest.batcher import GroupCommit
-from atlas_ingest.decoding import draft_of_columns, draft_of_rows
-from atlas_ingest.draft import Draft
+from atlas_ingest.items import digest_of, items_of
 from atlas_ingest.wire import Undecodable
 
 Context = aio.ServicerContext[Any, Any]
 STREAM_IN_FLIGHT = 8
 
 
-class IngestServicer:
-    """Commits batches of writes."""
+class Checked(NamedTuple):
+    """A batch that may be committed, and how far it must come before it is answered."""
 
-    def __init__(self, tenants: Tenants, commit: GroupCommit, admission: Admission, clock: Clock | None = None) -> None:
+    batch: WriteBatch
+    ack_level: AckLevel
+
+
+class IngestServicer:
+    """Commits batches of writes and of deletes."""
+
+    def __init__(
+        self,
+        tenants: Tenants,
+        commit: GroupCommit,
+        admission: Admission,
+        acks: Acknowledgements,
+        clock: Clock | None = None,
+    ) -> None:
         self._tenants = tenants
         self._commit = commit
         self._admission = admission
+        self._acks = acks
         self._clock = clock or SystemClock()
 
     async def write(self, request: pb2.WriteAttributesRequest, context: Context) -> pb2.WriteAttributesResponse:
         """Commit one batch and return what became of it."""
-        deadline = Deadline.of(context)
-        with ExitStack() as held:
-            batch = await self._batch(request, deadline, held)
-            return response_of(await self._commit.write(batch, deadline.require("the batch was queued")))
+        return write_response_of(await self._unary(request, context))
+
+    async def delete(self, request: pb2.DeleteAttributesRequest, context: Context) -> pb2.DeleteAttributesResponse:
+        """Commit one batch of deletes and return what became of each."""
+        return delete_response_of(await self._unary(request, context))
 
     async def stream(
         self, requests: AsyncIterator[pb2.StreamWriteAttributesRequest | Undecodable], context: Context
@@ -69,13 +84,16 @@ class IngestServicer:
                 await free.acquire()
             await answers.put(None)
 
-    async def delete(self, request: pb2.DeleteAttributesRequest, context: Context) -> pb2.DeleteAttributesResponse:
-        """Refuse: deletes are not built yet."""
-        raise NotBuilt("DeleteAttributes is not built yet; write a new value, which stands in for the old one")
+    async def _unary(
+        self, request: pb2.WriteAttributesRequest | pb2.DeleteAttributesRequest, context: Context
+    ) -> Outcome:
+        deadline = Deadline.of(context)
+        with ExitStack() as held:
+            return await self._outcome(await self._batch(request, deadline, held), deadline)
 
     async def _checked(
         self, request: pb2.StreamWriteAttributesRequest | Undecodable, deadline: Deadline, held: ExitStack
-    ) -> WriteBatch | AtlasError:
+    ) -> Checked | AtlasError:
         if isinstance(request, Undecodable):
             return InvalidRequest("", "the message is no StreamWriteAttributesRequest", "MESSAGE_MALFORMED")
         try:
@@ -84,32 +102,37 @@ class IngestServicer:
             return error
 
     async def _answer(
-        self, request_id: str, checked: WriteBatch | AtlasError, deadline: Deadline
+        self, request_id: str, checked: Checked | AtlasError, deadline: Deadline
     ) -> pb2.StreamWriteAttributesResponse:
         try:
             if isinstance(checked, AtlasError):
                 raise checked
-            written = response_of(await self._commit.write(checked, deadline.require("the batch was queued")))
+            written = write_response_of(await self._outcome(checked, deadline))
         except AtlasError as error:
             return pb2.StreamWriteAttributesResponse(request_id=request_id, error=batch_error_of(error))
         return pb2.StreamWriteAttributesResponse(request_id=request_id, written=written)
 
-    async def _batch(self, request: pb2.WriteAttributesRequest, deadline: Deadline, held: ExitStack) -> WriteBatch:
+    async def _outcome(self, checked: Checked, deadline: Deadline) -> Outcome:
+        batch = checked.batch
+        written = await self._commit.write(batch, deadline.require("the batch was queued"))
+        level = await self._acks.reached(batch.tenant.tenant_id, written.token, checked.ack_level, deadline)
+        return Outcome(written, level, current_trace_id())
+
+    async def _batch(
+        self, request: pb2.WriteAttributesRequest | pb2.DeleteAttributesRequest, deadline: Deadline, held: ExitStack
+    ) -> Checked:
         # What it takes of the process is held until `held` is closed, once it is answered.
-        validation.check_ack_level(request.ack_level, pb2.AckLevel.values())
+        level = validation.check_ack_level(request.ack_level)
         validation.check_tenant_id(request.tenant_id)
         request_id = validation.check_request_id(request.request_id)
-        form = request.WhichOneof("batch")
-        if form is None:
-            raise InvalidRequest("batch", "is not set; send rows or columns", "BATCH_MISSING")
+        items = items_of(request)
         encoded = request.ByteSize()
-        count = len(request.rows.writes) if form == "rows" else len(request.columns.value_types)
-        validation.check_count("rows.writes" if form == "rows" else "columns", count, encoded)
-        held.enter_context(self._admission.admitted(request.tenant_id, count, encoded))
+        validation.check_count(items.field, items.length, encoded, items.most)
+        held.enter_context(self._acks.place(level))
+        held.enter_context(self._admission.admitted(request.tenant_id, items.length, encoded))
         tenant = await self._tenants.get(request.tenant_id, deadline.require("the tenant was found"))
-        digest = digest_of(request)
-        said = validation.Request(tenant, request_id, digest, encoded, _sampled_traceparent())
-        return validation.checked(_draft(request, form, tenant.identity), said, self._clock.wall())
+        said = validation.Request(tenant, request_id, digest_of(request), encoded, _sampled_traceparent())
+        return Checked(validation.checked(items.draft(tenant.identity), said, self._clock.wall()), level)
 
 
 def _closing(held: ExitStack) -> Callable[[object], None]:
@@ -123,45 +146,8 @@ def _request_id(request: pb2.StreamWriteAttributesRequest | Undecodable) -> str:
     return request.write.request_id
 
 
-def _draft(request: pb2.WriteAttributesRequest, form: str, identity: EntityIdentity) -> Draft:
-    if form == "rows":
-        return draft_of_rows(request.rows, identity)
-    return draft_of_columns(request.columns, identity)
-
-
 def _sampled_traceparent() -> str:
     return current_traceparent() if current_trace_id() else ""
-
-
-def digest_of(request: pb2.WriteAttributesRequest) -> bytes:
-    """Return the digest of what a repeat must have in common with the first call: tenant and items, in their form."""
-    content = pb2.WriteAttributesRequest()
-    content.CopyFrom(request)
-    content.ClearField("ack_level")
-    content.ClearField("request_id")
-    return blake2b(content.SerializeToString(deterministic=True), digest_size=32).digest()
-
-
-def response_of(written: Written) -> pb2.WriteAttributesResponse:
-    """Return the answer as a message, with the id of the trace of this call."""
-    answer = written.answer
-    stored = answer.count(ItemState.STORED)
-    response = pb2.WriteAttributesResponse(
-        item_states=answer.states,  # type: ignore[arg-type]  # the same numbers
-        refusals=[
-            pb2.ItemRefusal(item_index=r.index, reason=r.reason, field=r.field, message=r.message)
-            for r in answer.refusals
-        ],
-        stored_count=stored,
-        superseded_count=answer.count(ItemState.SUPERSEDED),
-        refused_count=answer.count(ItemState.REFUSED),
-        write_token=str(written.token) if written.token else "",
-        reached_ack_level=pb2.ACK_LEVEL_COMMITTED if stored else pb2.ACK_LEVEL_UNSPECIFIED,
-        repeated=written.repeated,
-        trace_id=current_trace_id(),
-    )
-    response.commit_time.FromDatetime(answer.commit_time)
-    return response
 
 
 async def _send(

@@ -11,13 +11,15 @@ from uuid import UUID
 
 import numpy as np
 from atlaskit.batch import EPOCH, Form, Integers, ItemState, Part, WriteBatch, places_of
-from atlaskit.errors import InvalidRequest, NotBuilt
-from atlaskit.model import MAX_ENTITY_ID, EntityIdentity, Tenant, ValueType, entity_id_of
+from atlaskit.errors import InvalidRequest
+from atlaskit.model import MAX_ENTITY_ID, Deletion, EntityIdentity, Tenant, ValueType, entity_id_of
 
+from atlas_ingest.acks import AckLevel
 from atlas_ingest.draft import Draft, Flaw
 from atlas_ingest.wire import was_not_utf8
 
 MAX_ITEMS = 50_000
+MAX_DELETES = 10_000
 MAX_ENCODED_BYTES = 8 * 1024 * 1024
 MAX_DECODED_BYTES = 64 * 1024 * 1024
 MAX_KEY_BYTES = 512
@@ -26,7 +28,6 @@ MAX_SOURCE_TYPE_BYTES = 64
 MAX_VALUE_BYTES = 65_536
 AHEAD = timedelta(days=1)
 ITEM_BYTES = 32  # what an item takes beside its texts and octets
-COMMITTED = 1
 # A keyed hash costs ten times what it costs to remember it.
 _entity_id = lru_cache(maxsize=65_536)(entity_id_of)
 _UUID = re.compile(r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
@@ -57,23 +58,20 @@ def check_request_id(text: str) -> UUID:
     raise InvalidRequest("request_id", "must be a UUID in its 36-character text form", "REQUEST_ID_MALFORMED")
 
 
-def check_ack_level(level: int, known: Sequence[int]) -> None:
-    """Raise InvalidRequest for a number without a meaning, NotBuilt for a level that is not reached yet."""
-    if level not in known:
-        raise InvalidRequest("ack_level", f"{level} has no meaning; use one of {list(known)}", "ACK_LEVEL_UNKNOWN")
-    if level > COMMITTED:
-        raise NotBuilt(
-            "ack_level: waiting for a replica or for ClickHouse is not built yet; "
-            "ask for COMMITTED and pass write_token to the read as at_least_token"
-        )
+def check_ack_level(level: int) -> AckLevel:
+    """Return the level; unset is COMMITTED. Raises InvalidRequest for a number without a meaning."""
+    if level not in set(AckLevel):
+        text = f"{level} has no meaning; use one of {[known.value for known in AckLevel]}"
+        raise InvalidRequest("ack_level", text, "ACK_LEVEL_UNKNOWN")
+    return max(AckLevel(level), AckLevel.COMMITTED)
 
 
-def check_count(field: str, count: int, encoded_bytes: int) -> None:
+def check_count(field: str, count: int, encoded_bytes: int, most: int = MAX_ITEMS) -> None:
     """Raise InvalidRequest for a batch without items, or with too many, or too large as encoded."""
     if count == 0:
-        raise InvalidRequest(field, "has no items; send 1 to 50000", "BATCH_EMPTY")
-    if count > MAX_ITEMS:
-        raise InvalidRequest(field, f"has {count} items; send at most {MAX_ITEMS}", "BATCH_TOO_LARGE")
+        raise InvalidRequest(field, f"has no items; send 1 to {most}", "BATCH_EMPTY")
+    if count > most:
+        raise InvalidRequest(field, f"has {count} items; send at most {most}", "BATCH_TOO_LARGE")
     if encoded_bytes > MAX_ENCODED_BYTES:
         message = f"takes {encoded_bytes} bytes encoded; send at most {MAX_ENCODED_BYTES}"
         raise InvalidRequest(field, message, "BATCH_TOO_LARGE")
@@ -93,7 +91,8 @@ def checked(draft: Draft, request: Request, now: datetime) -> WriteBatch:
     for item, (part, flaw) in draft.flaws.items():
         batch.refuse(np.array([item]), flaw.reason, part, np.array([item]), flaw.message)
     _refuse_texts(batch, draft)
-    _refuse_values(batch, draft)
+    if not batch.deletes:
+        _refuse_values(batch, draft)
     _refuse_times(batch, now)
     supersede(batch)
     return batch
@@ -121,7 +120,7 @@ def _batch(draft: Draft, request: Request, size: int) -> WriteBatch:
         value_types=draft.value_types.astype(np.int8),
         values=draft.values,
         value_places=places_of(draft.value_types, draft.values),
-        deletions=np.zeros(len(draft.value_types), np.int8),
+        deletions=np.zeros(len(draft.value_types), np.int8) if draft.deletions is None else draft.deletions,
         states=np.full(len(draft.value_types), ItemState.STORED, np.int8),
         refusals=[],
         size_bytes=size,
@@ -246,13 +245,16 @@ def _refuse_texts(batch: WriteBatch, draft: Draft) -> None:
     elif len(batch.entity_ids) and batch.entity_ids.min() < 0:
         found = enumerate(_number_flaw(number) for number in batch.entity_ids.tolist())
         _refuse_entries(batch, Part.ENTITY_ID, draft.entity_indexes, found)
-    for part, texts, indexes, first, most in (
-        (Part.ATTRIBUTE_KEY, draft.attribute_keys, draft.attribute_indexes, 0, MAX_KEY_BYTES),
-        (Part.SOURCE_TYPE, draft.source_types, draft.source_type_indexes, 1, MAX_SOURCE_TYPE_BYTES),
-        (Part.ASSET_TYPE, draft.asset_types, draft.asset_type_indexes, 1, MAX_ASSET_TYPE_BYTES),
+    # Without an attribute key a delete is of the whole entity.
+    least = 0 if batch.deletes else 1
+    found = _text_flaws(draft.attribute_keys, least, MAX_KEY_BYTES)
+    _refuse_entries(batch, Part.ATTRIBUTE_KEY, draft.attribute_indexes, found)
+    for part, texts, indexes, most in (
+        (Part.SOURCE_TYPE, draft.source_types, draft.source_type_indexes, MAX_SOURCE_TYPE_BYTES),
+        (Part.ASSET_TYPE, draft.asset_types, draft.asset_type_indexes, MAX_ASSET_TYPE_BYTES),
     ):
         # The asset type of an entity may be empty: no item points to it.
-        _refuse_entries(batch, part, indexes, _text_flaws(texts, 1, most), first)
+        _refuse_entries(batch, part, indexes, _text_flaws(texts, 1, most), first=1)
 
 
 def _number_flaw(number: int) -> Flaw | None:
@@ -293,7 +295,8 @@ def _octets_flaw(value: bytes) -> Flaw | None:
 
 def _refuse_times(batch: WriteBatch, now: datetime) -> None:
     latest = (now + AHEAD - EPOCH) // timedelta(microseconds=1)
-    times = batch.event_times_us
+    # What hides more than one observation has no time of its own.
+    times = np.where(batch.deletions > Deletion.OBSERVATION, 0, batch.event_times_us)
     if times.min() >= 0 and times.max() <= latest:
         return
     outside = np.flatnonzero((times < 0) | (times > latest))

@@ -21,10 +21,10 @@ from atlas.ingest.v1.value_pb2 import (
 )
 from atlas_ingest import validation
 from atlas_ingest.decoding import draft_of_columns, draft_of_rows
-from atlas_ingest.servicer import digest_of
+from atlas_ingest.items import digest_of
 from atlas_ingest.wire import Decoder, Undecodable
 from atlaskit.batch import Answer, ItemState, WriteBatch
-from atlaskit.errors import InvalidRequest, NotBuilt
+from atlaskit.errors import InvalidRequest
 from atlaskit.model import EntityIdentity, Tenant, ValueType
 from hypothesis import given
 from hypothesis import strategies as st
@@ -292,14 +292,10 @@ def test_a_request_id_is_a_uuid_in_its_36_character_form(text: str) -> None:
     assert (refused.value.code, refused.value.field) == ("REQUEST_ID_MALFORMED", "request_id")
 
 
-def test_an_ack_level_is_known_and_reached_or_refused() -> None:
-    known = pb2.AckLevel.values()
-    for level in (0, 1):
-        validation.check_ack_level(level, known)
-    with pytest.raises(NotBuilt):
-        validation.check_ack_level(3, known)
+def test_an_ack_level_is_known_or_refused_and_unset_is_committed() -> None:
+    assert [validation.check_ack_level(level) for level in pb2.AckLevel.values()] == [1, 1, 2, 3]
     with pytest.raises(InvalidRequest, match="99"):
-        validation.check_ack_level(99, known)
+        validation.check_ack_level(99)
 
 
 def test_of_one_identity_the_last_good_item_is_stored() -> None:

@@ -16,9 +16,17 @@ INSERT INTO ingest_writers (writer) SELECT ($1::bigint << 48) | nextval('ingest_
 -- name: reserve_transaction
 SELECT nextval('ingest_transaction');
 
--- name: bound_statements
--- Its time is that of the whole transaction, and the created_at of its rows.
-SELECT set_config('statement_timeout', $1, true), now() AS began;
+-- name: open_transaction
+-- Its time is that of the whole transaction, and the created_at of its rows. Writes of a tenant share a lock that a delete of
+-- a whole entity has alone: whoever comes second sees what the first one did to the entity. The locks are taken in order,
+-- before any row is locked; 64 are enough, and bound what one transaction holds.
+SELECT set_config('statement_timeout', $1, true), now() AS began, (
+    SELECT count(CASE WHEN alone THEN pg_advisory_xact_lock(key)::text ELSE pg_advisory_xact_lock_shared(key)::text END)
+    FROM (
+        SELECT hashtextextended('atlas.entities', tenant_id % 64) AS key, bool_or(erases) AS alone
+        FROM unnest($2::integer[], $3::boolean[]) AS touched (tenant_id, erases) GROUP BY 1 ORDER BY 1
+    ) AS locks
+) AS locks;
 
 -- name: close_transaction
 -- The ledger row and the writer's place in the vector. Nothing may cancel the COMMIT that follows: a cancelled wait for a
@@ -56,11 +64,17 @@ JOIN entities AS e USING (tenant_id, entity_id, shard);
 
 -- name: upsert_entities
 -- A write older than the stored one changes nothing, and returns nothing: the ledger counts what RETURNING gives. Nor does
--- one whose key is another: two keys met in one number, and the caller is told.
-INSERT INTO entities AS stored (tenant_id, entity_id, shard, entity_key, asset_type_id, row_version)
-SELECT * FROM unnest($1::integer[], $2::bigint[], $3::smallint[], $4::text[], $5::integer[], $6::bigint[])
+-- one whose key is another: two keys met in one number, and the caller is told. A delete does not hide an entity that was
+-- written again by a later transaction which committed first.
+INSERT INTO entities AS stored (tenant_id, entity_id, shard, entity_key, asset_type_id, row_version, deleted)
+SELECT * FROM unnest($1::integer[], $2::bigint[], $3::smallint[], $4::text[], $5::integer[], $6::bigint[], $7::boolean[])
 ON CONFLICT (tenant_id, entity_id, shard) DO UPDATE SET
     asset_type_id = coalesce(excluded.asset_type_id, stored.asset_type_id),
-    updated_at = now(), deleted = false, row_version = excluded.row_version
+    updated_at = now(), deleted = excluded.deleted, row_version = excluded.row_version
 WHERE stored.row_version < excluded.row_version AND stored.entity_key IS NOT DISTINCT FROM excluded.entity_key
+    AND NOT (excluded.deleted AND EXISTS (
+        SELECT FROM entity_attributes AS later
+        WHERE later.tenant_id = stored.tenant_id AND later.entity_id = stored.entity_id
+            AND later.row_version > excluded.row_version AND later.deletion = 0
+    ))
 RETURNING shard, row_version;
