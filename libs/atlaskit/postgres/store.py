@@ -20,6 +20,7 @@ from atlaskit.postgres.dictionaries import Dictionaries, Dictionary, Name, names
 from atlaskit.postgres.errors import Conflict
 from atlaskit.postgres.frames import frame_of
 from atlaskit.postgres.history import Numbered, shards_of_ids
+from atlaskit.postgres.key_types import KeyType, KeyTypes
 from atlaskit.postgres.ledger import Ledger
 from atlaskit.postgres.writer import Writer, open_writer
 
@@ -43,9 +44,10 @@ class Stored(NamedTuple):
 class StoreWriter:
     """Commits groups of batches on one connection, one group at a time."""
 
-    def __init__(self, writer: Writer, dictionaries: Dictionaries) -> None:
+    def __init__(self, writer: Writer, dictionaries: Dictionaries, key_types: KeyTypes) -> None:
         self._writer = writer
         self._dictionaries = dictionaries
+        self._key_types = key_types
 
     @property
     def usable(self) -> bool:
@@ -103,27 +105,31 @@ class StoreWriter:
             refuse_unnamed(batch, ids)
         numbered = numbered_of(self._writer.epoch, number, batches, ids)
 
-        async def work(ledger: Ledger, began: datetime) -> dict[RequestKey, Stored]:
-            await self._write_rows(ledger, numbered)
+        async def work(ledger: Ledger, began: datetime) -> tuple[dict[RequestKey, Stored], list[KeyType]]:
+            met = await self._write_rows(ledger, numbered)
             answers = {_key(batch): Stored(batch.digest, Answer.of(batch, began)) for batch in batches}
             await self._write_answers(answers)
-            return answers
+            return answers, met
 
         traceparents = [batch.traceparent for batch in batches if batch.traceparent]
-        return await self._writer.transact(number, work, limit, traceparents, erased_tenants(batches))
+        answers, met = await self._writer.transact(number, work, limit, traceparents, erased_tenants(batches))
+        self._key_types.remember(self._writer.epoch, met)
+        return answers
 
-    async def _write_rows(self, ledger: Ledger, numbered: Sequence[Numbered]) -> None:
+    async def _write_rows(self, ledger: Ledger, numbered: Sequence[Numbered]) -> list[KeyType]:
         wishes = entities.wishes_of(numbered)
         if not wishes:
-            return
+            return []
         known = await entities.settle(self._writer, ledger, wishes)
         for one in numbered:
             entities.refuse_strangers(one.batch, known)
         rows = history.rows_of([_with_stored_asset_types(one, known) for one in numbered])
-        if len(rows):
-            frame = frame_of(rows)
-            await self._writer.copy(history.TABLE, frame.columns, frame.octets)
-            ledger.add(history.TABLE, rows.shards, rows.versions)
+        if not len(rows):
+            return []
+        frame = frame_of(rows)
+        await self._writer.copy(history.TABLE, frame.columns, frame.octets)
+        ledger.add(history.TABLE, rows.shards, rows.versions)
+        return await self._key_types.note(self._writer, rows)
 
     async def _write_answers(self, answers: Mapping[RequestKey, Stored]) -> None:
         # In key order, like every lock.
@@ -207,9 +213,10 @@ class PostgresStore:
         self._dsn = dsn
         self._quorum = quorum
         self._dictionaries = Dictionaries(names)
+        self._key_types = KeyTypes(names)
 
     @asynccontextmanager
     async def writer(self) -> AsyncIterator[StoreWriter]:
         """Yield a writer on a connection of its own. Raises what `open_writer` raises."""
         async with open_writer(self._dsn, quorum=self._quorum) as writer:
-            yield StoreWriter(writer, self._dictionaries)
+            yield StoreWriter(writer, self._dictionaries, self._key_types)

@@ -33,3 +33,8 @@ RETURNING asset_type AS text, asset_type_id AS id, row_version;
 -- name: insert_source_types
 -- Not captured. The texts come sorted, so that two writers wait for each other and never both.
 INSERT INTO source_types (source_type) SELECT unnest($1::text[]) ON CONFLICT (source_type) DO NOTHING;
+
+-- name: insert_key_types
+-- Not captured. Sorted, so that two writers wait for each other and never both.
+INSERT INTO attribute_key_types (tenant_id, attribute_id, value_type)
+SELECT * FROM unnest($1::integer[], $2::integer[], $3::smallint[]) ON CONFLICT (tenant_id, attribute_id, value_type) DO NOTHING;
