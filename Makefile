@@ -89,6 +89,13 @@ verify-data: build/protos ## Load all four sets whole and compare the counts in 
 	@test -n "$(DATA)" || { echo 'say where the four sets are: make verify-data DATA=/path/to/data (folders backblaze-2013, azure-vm-noise, snmp-walks, metar)' >&2; exit 2; }
 	$(BIN)/atlas verify-copies "$(DATA)"
 
+.PHONY: bench bench-ingest
+bench-ingest: build/protos ## P1 to P7 and P22 of ingest beside their baselines (12 minutes); ROWS=P1,P4 for some
+	@$(BIN)/python -m benchmarks.ingest $(if $(ROWS),--rows $(ROWS))
+	@$(BIN)/python -m benchmarks.figures
+
+bench: bench-ingest ## Every benchmark; the figures go to docs/benchmarks.md
+
 .PHONY: clean
 clean: ## Remove everything that was built here, .venv included
 	rm -rf build .venv libs/contracts/atlas .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -127,12 +127,13 @@ def _service(name: str, environment: Mapping[str, str], address: str, logs: Path
     command = Command([sys.executable, "-m", module], environment)
 
     async def ready() -> bool:
-        return await (_http_ready(address) if name == "gateway" else _grpc_ready(address))
+        return await (_http_ready(address) if name == "gateway" else grpc_ready(address))
 
     return ChildProcess(name, command, logs / f"{name}.log", ready, _START_SECONDS)
 
 
-async def _grpc_ready(address: str) -> bool:
+async def grpc_ready(address: str) -> bool:
+    """Tell whether the service at this address says that it serves."""
     async with grpc.aio.insecure_channel(address) as channel:
         check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",

@@ -1,0 +1,1 @@
+"""Figures against baselines; what runs is named by the Makefile."""

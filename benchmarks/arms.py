@@ -1,0 +1,172 @@
+"""What a pair of runs is made of: a fresh database, a service as a process over it, and a load from another process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+from atlas_local.platform import grpc_ready
+from atlas_local.ports import HOST, assign_in
+from atlas_local.postgres import DATABASE, PostgresServer
+from atlas_local.process import ChildProcess, Command
+from atlas_local.scratch import register_first_epoch
+
+HERE = Path(__file__).parent
+OURS = ("-m", "atlas_ingest")
+NAIVE = (str(HERE / "naive_ingest.py"),)
+BARE = (str(HERE / "bare_ingest.py"),)
+BEATS = (str(HERE / "beats.py"),)
+
+
+class Cpu(NamedTuple):
+    """CPU seconds that were spent, and the greatest memory of the service in bytes."""
+
+    service: float
+    backends: float
+    generator: float
+    service_memory: int
+
+
+class Measured(NamedTuple):
+    """What a load gave: the figures of each offer by name; and of all its time the CPU and the values stored."""
+
+    offers: dict[str, dict[str, Any]]
+    cpu: Cpu
+    stored: int
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of one run."""
+
+    server: PostgresServer
+    name: str
+
+    def dsn(self, role: str = "postgres") -> str:
+        """Return its address for a role."""
+        return self.server.dsn(role, self.name) if role != "postgres" else self.server.dsn(database=self.name)
+
+    async def value(self, sql: str) -> Any:
+        """Return the one value of a query."""
+        connection = await asyncpg.connect(self.dsn())
+        try:
+            return await connection.fetchval(sql)
+        finally:
+            await connection.close()
+
+
+@asynccontextmanager
+async def fresh_database(server: PostgresServer) -> AsyncIterator[Database]:
+    """Yield a database with the whole schema and an epoch; it is dropped at the end."""
+    name = f"bench_{uuid.uuid4().hex[:12]}"
+    connection = await asyncpg.connect(server.dsn(database="postgres"))
+    try:
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
+        database = Database(server, name)
+        await register_first_epoch(database.dsn())
+        await connection.execute("CHECKPOINT")
+        yield database
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def served(database: Database, program: Sequence[str]) -> AsyncIterator[ChildProcess]:
+    """Yield a service over the database; its address is in its environment."""
+    with tempfile.TemporaryDirectory(prefix="atlas-bench-") as folder:
+        port = assign_in(Path(folder), ("ingest",), {})["ingest"]
+        address = f"{HOST}:{port}"
+        environment = {"ATLAS_POSTGRES_DSN": database.dsn("atlas_ingest"), "ATLAS_ADDRESS": address}
+        command = Command([sys.executable, *program], environment)
+        process = ChildProcess("ingest", command, Path(folder) / "log", lambda: grpc_ready(address), 30.0)
+        await process.start()
+        try:
+            yield process
+        finally:
+            await process.stop()
+
+
+@asynccontextmanager
+async def beating(database: Database) -> AsyncIterator[None]:
+    """Commit beats into the database for as long as the block lasts, from a process of their own."""
+    process = await asyncio.create_subprocess_exec(sys.executable, *BEATS, database.dsn("atlas_monitor"))
+    try:
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def offered(database: Database, service: ChildProcess, **options: float | str) -> Measured:
+    """Offer a load, named as the options of `atlas bench` are, and return what it gave."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        arguments = ["--ingest", service.command.environment["ATLAS_ADDRESS"], "--json", file.name]
+        for name, value in options.items():
+            arguments += [f"--{name.replace('_', '-')}", str(value)]
+        before = await _spent(database, service.pid)
+        generator = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "atlas_cli",
+            "bench",
+            *arguments,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        memory = await _greatest_memory(generator, service.pid)
+        after = await _spent(database, service.pid)
+        if generator.returncode:
+            raise RuntimeError(f"atlas bench ended with {generator.returncode}: {arguments}")
+        figures = json.loads(Path(file.name).read_text("utf-8"))
+    cpu = Cpu(after[0] - before[0], after[1] - before[1], figures["generator_cpu_seconds"], memory)
+    stored = await database.value("SELECT count(*) FROM entity_attributes")
+    acknowledged = sum(offer["rows"] for offer in figures["offers"])
+    if stored < acknowledged:
+        raise RuntimeError(f"{acknowledged} values were acknowledged, {stored} are stored")
+    return Measured({offer["name"]: offer for offer in figures["offers"]}, cpu, stored)
+
+
+async def _greatest_memory(generator: asyncio.subprocess.Process, pid: int) -> int:
+    greatest = 0
+    while generator.returncode is None:
+        greatest = max(greatest, memory_bytes(pid))
+        try:
+            async with asyncio.timeout(0.5):
+                await generator.wait()
+        except TimeoutError:
+            continue
+    return greatest
+
+
+async def _spent(database: Database, pid: int) -> tuple[float, float]:
+    connection = await asyncpg.connect(database.dsn())
+    try:
+        rows = await connection.fetch(
+            "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND usename = 'atlas_ingest'",
+            database.name,
+        )
+    finally:
+        await connection.close()
+    return cpu_seconds(pid), sum(cpu_seconds(row["pid"]) for row in rows)
+
+
+def memory_bytes(pid: int) -> int:
+    """Return what a process holds in memory now."""
+    return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

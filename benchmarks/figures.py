@@ -1,0 +1,96 @@
+"""Figures of a benchmark: a ratio against its baseline with its range, as a line, as JSON and as a table."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "build" / "bench"
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The median of what pairs of runs gave, with their least and greatest, and what it is to be."""
+
+    value: float
+    low: float
+    high: float
+    goal: str
+    pairs: int
+    what: str
+    detail: str = ""
+
+    @classmethod
+    def of(cls, values: Sequence[float], goal: str, what: str, detail: str = "") -> Figure:
+        """Return the figure of these values."""
+        return cls(statistics.median(values), min(values), max(values), goal, len(values), what, detail)
+
+    def line(self, name: str) -> str:
+        """Return it for people."""
+        text = f"{name} ratio {self.value:.2f} ({self.low:.2f}..{self.high:.2f}) goal {self.goal}"
+        return f"{text}  {self.what}{'; ' + self.detail if self.detail else ''}"
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def store(benchmark: str, figures: Mapping[str, Figure], notes: Iterable[str] = ()) -> Path:
+    """Write the figures to `build/bench/<benchmark>.json`; rows that were not measured now stay as they were there."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{benchmark}.json"
+    known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    known |= {name: asdict(figure) for name, figure in figures.items()}
+    known["measured"] = {"when": datetime.now(UTC).isoformat(timespec="minutes"), "machine": machine()}
+    if lines := list(notes):
+        known["notes"] = lines
+    path.write_text(json.dumps(known, indent=2) + "\n", "utf-8")
+    return path
+
+
+def machine() -> str:
+    """Return what the figures were taken on."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    python = f"Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.machine()}, {platform.system()}, {python}"
+
+
+def page() -> str:
+    """Return `docs/benchmarks.md` as the stored figures make it."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "Every figure is a ratio against the baseline named beside it, taken in the same run on the same machine: the",
+        "median of the pairs, with the least and the greatest. The command in front of a table makes it again.",
+    ]
+    for path in sorted(RESULTS.glob("*.json")):
+        known = json.loads(path.read_text("utf-8"))
+        measured = known.pop("measured")
+        notes = known.pop("notes", [])
+        lines += ["", f"## `make bench-{path.stem}`", "", f"{measured['when']} UTC; {measured['machine']}.", ""]
+        lines += ["| # | ours / baseline | ratio | range | goal | detail |", "|---|---|---|---|---|---|"]
+        for name, row in sorted(known.items(), key=lambda item: int(item[0][1:])):
+            figure = Figure(**row)
+            spread = f"{figure.low:.2f} to {figure.high:.2f}, {figure.pairs} pairs"
+            lines.append(
+                f"| {name} | {figure.what} | {figure.value:.2f} | {spread} | {figure.goal} | {figure.detail} |"
+            )
+        if notes:
+            lines += ["", "```", *notes, "```"]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
+    say(f"wrote {PAGE.relative_to(ROOT)}")

@@ -1,0 +1,239 @@
+"""P1 to P7 and P22 of ingest against their baselines: `python -m benchmarks.ingest [--rows P1,P4]`.
+
+Baseline and ours alternate, each on a fresh database of one PostgreSQL with the whole schema and fsync on. The service
+and the load are processes of their own. On two cores PostgreSQL, the service and the load share what there is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+from atlas_local.postgres import PostgresServer, PostgresTuning
+from atlas_local.scratch import scratch_cluster
+from atlaskit.batch import EPOCH
+
+from benchmarks.arms import BARE, NAIVE, OURS, Database, Measured, beating, fresh_database, offered, served
+from benchmarks.figures import Figure, say, store
+
+BATCH = 1_000
+CALLERS = 8
+SINGLE_CALLERS = 64
+SECONDS = 6.0
+COLUMNS = ("tenant_id", "entity_id", "attribute_id", "shard", "value_type", "event_time", "row_version", "value_double")
+
+
+class Ingest:
+    """The rows of the measures, and what one of them learns that another needs."""
+
+    def __init__(self, server: PostgresServer, pairs: int, seconds: float) -> None:
+        self._server = server
+        self._pairs = pairs
+        self._seconds = seconds
+        self._batched: list[Measured] = []
+        self._singles: list[float] = []
+
+    async def ours(self, program: Sequence[str] = OURS, **options: float | str) -> Measured:
+        """Return what a load on a service over a fresh database gave."""
+        async with fresh_database(self._server) as database, served(database, program) as service:
+            return await offered(database, service, **{"duration": self._seconds, **options})
+
+    async def batched(self, program: Sequence[str] = OURS) -> Measured:
+        """Return what batches in a closed loop gave."""
+        return await self.ours(program, batch=BATCH, callers=CALLERS)
+
+    async def peak(self) -> float:
+        """Return the values a second that batches in a closed loop reach, the median of what was seen."""
+        while len(self._batched) < min(self._pairs, 3):
+            self._batched.append(await self.batched())
+        return statistics.median(rate(measured) for measured in self._batched)
+
+    async def p1(self) -> Figure:
+        """Return the durable values a second against COPY of ready tuples."""
+        ratios, seen = [], []
+        for _ in range(self._pairs):
+            baseline = await _copies(self._server, self._seconds)
+            self._batched.append(await self.batched())
+            ours = rate(self._batched[-1])
+            ratios.append(ours / baseline)
+            seen.append((ours, baseline))
+        ours, baseline = (statistics.median(column) for column in zip(*seen, strict=True))
+        detail = (
+            f"{ours:,.0f} / {baseline:,.0f} values/s; {CALLERS} callers of {BATCH}, load and service on the same cores"
+        )
+        return Figure.of(ratios, ">= 0.70", "batches over gRPC / COPY of ready tuples by asyncpg", detail)
+
+    async def p2(self) -> Figure:
+        """Return single values a second against one INSERT and commit a call."""
+        ratios, seen = [], []
+        for _ in range(self._pairs):
+            naive, ours = [
+                (await self.ours(program, batch=1, callers=SINGLE_CALLERS)).offers["bench"]["calls_per_second"]
+                for program in (NAIVE, OURS)
+            ]
+            self._singles.append(ours)
+            ratios.append(ours / naive)
+            seen.append((ours, naive))
+        ours, naive = (statistics.median(column) for column in zip(*seen, strict=True))
+        detail = f"{ours:,.0f} / {naive:,.0f} calls/s; {SINGLE_CALLERS} callers"
+        return Figure.of(ratios, ">= 6", "single values, coalesced / one INSERT and commit a call over gRPC", detail)
+
+    async def p3(self) -> Figure:
+        """Return the median latency of single values at a tenth of capacity against a commit of one's own."""
+        if not self._singles:
+            measured = await self.ours(batch=1, callers=SINGLE_CALLERS)
+            self._singles.append(measured.offers["bench"]["calls_per_second"])
+        calls = statistics.median(self._singles) / 10
+        ratios, seen = [], []
+        for _ in range(self._pairs):
+            naive, ours = [
+                (await self.ours(program, batch=1, rate=calls)).offers["bench"]["p50_ms"] for program in (NAIVE, OURS)
+            ]
+            ratios.append(ours / naive)
+            seen.append((ours, naive))
+        ours, naive = (statistics.median(column) for column in zip(*seen, strict=True))
+        detail = f"{ours:.2f} / {naive:.2f} ms at {calls:,.0f} calls/s"
+        return Figure.of(ratios, "<= 1.3", "p50 of single values at 10 % load / of one INSERT and commit", detail)
+
+    async def p4(self) -> Figure:
+        """Return the CPU of the service against that of its PostgreSQL backends, for batches."""
+        await self.peak()
+        ratios = [measured.cpu.service / measured.cpu.backends for measured in self._batched]
+        last = self._batched[-1]
+        per_row = 1e6 / last.stored
+        detail = (
+            f"service {last.cpu.service * per_row:.2f}, backends {last.cpu.backends * per_row:.2f}, "
+            f"load {last.cpu.generator * per_row:.2f} CPU us a value"
+        )
+        return Figure.of(ratios, "<= 0.35", "CPU of the service / of its PostgreSQL backends", detail)
+
+    async def p5(self) -> Figure:
+        """Return the values a second with ledger, beats and stored requests against without."""
+        ratios, seen = [], []
+        for _ in range(self._pairs):
+            bare = rate(await self.batched(BARE))
+            async with fresh_database(self._server) as database, served(database, OURS) as service, beating(database):
+                measured = await offered(database, service, batch=BATCH, callers=CALLERS, duration=self._seconds)
+            ratios.append(rate(measured) / bare)
+            seen.append((rate(measured), bare))
+        ours, bare = (statistics.median(column) for column in zip(*seen, strict=True))
+        detail = f"{ours:,.0f} / {bare:,.0f} values/s"
+        return Figure.of(ratios, ">= 0.95", "with ledger, beats and stored requests / without", detail)
+
+    async def p6(self) -> Figure:
+        """Return the goodput under three times the load that is possible against the greatest there is."""
+        peak = await self.peak()
+        seconds = self._seconds * 10
+        measured = await self.ours(batch=BATCH, rate=3 * peak / BATCH, duration=seconds, timeout=5)
+        offer = measured.offers["bench"]
+        errors = ", ".join(f"{count:,} {reason}" for reason, count in sorted(offer["errors"].items()))
+        memory = measured.cpu.service_memory / 2**20
+        detail = (
+            f"{rate(measured):,.0f} / {peak:,.0f} values/s for {seconds:.0f} s; {offer['answered']:,} of "
+            f"{offer['calls']:,} calls answered, the others: {errors}; p99 {offer['p99_ms']:.0f} ms; "
+            f"at most {memory:.0f} MiB"
+        )
+        return Figure.of([rate(measured) / peak], ">= 0.90", "goodput at 3 times the peak / the peak", detail)
+
+    async def p7(self) -> Figure:
+        """Return the 99th percentile of latency against the median at 70 % of capacity."""
+        calls = 0.7 * await self.peak() / BATCH
+        runs = [await self.ours(batch=BATCH, rate=calls) for _ in range(self._pairs)]
+        offers = [run.offers["bench"] for run in runs]
+        p50, p99 = (statistics.median(offer[name] for offer in offers) for name in ("p50_ms", "p99_ms"))
+        detail = f"{p99:.1f} / {p50:.1f} ms at {calls:.0f} batches of {BATCH} a second"
+        ratios = [offer["p99_ms"] / offer["p50_ms"] for offer in offers]
+        return Figure.of(ratios, "<= 4", "p99 / p50 at 70 % of capacity", detail)
+
+    async def p22(self) -> Figure:
+        """Return the 99th percentile of a quiet tenant with another at 50 times its load against without."""
+        quiet: dict[str, Any] = {"batch": 20, "rate": 50, "tenants": 1}
+        ratios, seen = [], []
+        for _ in range(self._pairs):
+            alone = (await self.ours(**quiet)).offers["bench"]["p99_ms"]
+            both = await self.ours(**quiet, hot=50, hot_batch=BATCH)
+            beside = both.offers["bench"]["p99_ms"]
+            ratios.append(beside / alone)
+            seen.append((beside, alone, both.offers["hot"]["rows_per_second"]))
+        beside, alone, hot = (statistics.median(column) for column in zip(*seen, strict=True))
+        detail = f"{beside:.1f} / {alone:.1f} ms; quiet 1,000, hot {hot:,.0f} values/s acknowledged"
+        return Figure.of(ratios, "<= 1.5", "p99 of a quiet tenant beside one at 50 times its load / alone", detail)
+
+
+ROWS: dict[str, Callable[[Ingest], Awaitable[Figure]]] = {
+    name.upper(): getattr(Ingest, name) for name in ("p1", "p2", "p3", "p4", "p5", "p6", "p7", "p22")
+}
+
+
+def rate(measured: Measured) -> float:
+    """Return the values a second that were acknowledged."""
+    return float(measured.offers["bench"]["rows_per_second"])
+
+
+async def _copies(server: PostgresServer, seconds: float) -> float:
+    """Return the values a second that ready tuples reach by COPY, one commit for each batch, on as many connections."""
+    begin = EPOCH + timedelta(days=20_000)
+    rows = 0
+
+    def batch(caller: int, number: int) -> list[tuple[Any, ...]]:
+        at = begin + timedelta(seconds=number)
+        return [(1, n // 10, n % 10 + 1, n // 10 % 10, 3, at, 2**40 + n, n * 0.25) for n in entities[caller]]
+
+    async def copy(database: Database, caller: int) -> None:
+        nonlocal rows
+        connection = await asyncpg.connect(database.dsn("atlas_ingest"))
+        try:
+            for ready in made[caller]:
+                await connection.copy_records_to_table("entity_attributes", columns=COLUMNS, records=ready)
+                rows += len(ready)
+                if time.perf_counter() >= ends:
+                    return
+        finally:
+            await connection.close()
+
+    # Enough for the time at half a million a second; every row has an identity of its own.
+    entities = [range(caller * BATCH, (caller + 1) * BATCH) for caller in range(CALLERS)]
+    count = int(500 * seconds / CALLERS) + 1
+    made = [[batch(caller, number) for number in range(count)] for caller in range(CALLERS)]
+    async with fresh_database(server) as database:
+        began = time.perf_counter()
+        ends = began + seconds
+        async with asyncio.TaskGroup() as group:
+            for caller in range(CALLERS):
+                group.create_task(copy(database, caller))
+        return rows / (time.perf_counter() - began)
+
+
+async def measure(names: Sequence[str], pairs: int, seconds: float) -> None:
+    """Measure the rows, print each when it is there, and store them."""
+    tuning = PostgresTuning(shared_buffers="512MB", max_wal_size="8GB")
+    async with scratch_cluster(tuning, replica=False) as cluster:
+        ingest = Ingest(cluster.primary, pairs, seconds)
+        for name in names:
+            began = time.perf_counter()
+            figure = await ROWS[name](ingest)
+            say(f"{figure.line(name)}  [{time.perf_counter() - began:.0f} s]")
+            store("ingest", {name: figure})
+
+
+def main() -> None:
+    """Read the arguments and measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", default=",".join(ROWS), help="which rows, with commas between them")
+    parser.add_argument("--pairs", type=int, default=5, help="pairs of runs for each")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="measured in each run")
+    arguments = parser.parse_args()
+    names = arguments.rows.upper().split(",")
+    if unknown := [name for name in names if name not in ROWS]:
+        parser.error(f"no row {', '.join(unknown)}; there are {', '.join(ROWS)}")
+    asyncio.run(measure(names, arguments.pairs, arguments.seconds))
+
+
+if __name__ == "__main__":
+    main()

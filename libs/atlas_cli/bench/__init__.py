@@ -1,0 +1,1 @@
+"""A load generator for ingest: open loop, with the skew of real telemetry."""
