@@ -24,6 +24,7 @@ from atlas_local.kafka import Kafka
 from atlas_local.ports import HOST, assign_in
 from atlas_local.postgres import DATABASE, SUPERUSER, PostgresCluster, PostgresTuning
 from atlas_local.process import ChildProcess, Command
+from atlas_local.supervision import supervised
 
 PORTS = ("primary", "replica", "kafka", "kafka-controller", "connect", "clickhouse")
 _NEEDED_BYTES = 2 << 30
@@ -74,6 +75,11 @@ class LocalStack:
     def connect_url(self) -> str:
         """Base of Connect's REST interface."""
         return self.connect.url
+
+    @property
+    def connectors_log(self) -> Path:
+        """What failed in Connect's connectors and was restarted; there is no such file while nothing has."""
+        return self.data_dir / "logs" / "connectors.log"
 
     @property
     def clickhouse_url(self) -> str:
@@ -156,7 +162,8 @@ async def local_stack(options: StackOptions | None = None) -> AsyncIterator[Loca
         stack = LocalStack(directory, assign_in(directory, PORTS, options.ports), jars, options.tuning)
         try:
             await stack.start(options.started)
-            yield stack
+            async with supervised(stack.connect_url, stack.connectors_log):
+                yield stack
         finally:
             await stack.stop()
 

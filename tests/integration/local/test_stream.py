@@ -1,7 +1,7 @@
 """From a committed row to its partition in Kafka, and on through the death of each part on the way."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from atlas_local import LocalStack
+from atlas_local.connect import CONNECTOR, GROUP
+from atlas_local.transactions import end_transaction
 
 SHARDS = range(10)
 ids: Iterator[int] = count(1)
@@ -100,3 +102,31 @@ async def test_no_row_is_lost_or_doubled_when_a_part_is_killed(bare: LocalStack,
     # Exactly once when Kafka or Connect dies; a crash of PostgreSQL moves its slot back, and the sink forgives repeats.
     if name in {"connect", "kafka"}:
         assert len({(partition, row["id"]) for partition, row in rows}) == len(rows)
+
+
+async def test_a_connector_that_failed_is_restarted_and_no_row_is_lost_or_doubled(
+    bare: LocalStack, tmp_path: Path, eventually: Callable[..., Awaitable[None]]
+) -> None:
+    before = await insert(bare, tmp_path, 200)
+    # As if the transaction had timed out while the broker was away: the task cannot write any more, and fails.
+    assert await end_transaction(bare.kafka_bootstrap, f"{GROUP}-{CONNECTOR}-0")
+    after = await insert(bare, tmp_path, 200)
+
+    async def restarted() -> None:
+        assert bare.connectors_log.exists()
+        said = bare.connectors_log.read_text("utf-8")
+        assert f"{CONNECTOR}: task 0: " in said
+        assert f"{CONNECTOR}: restart 1 was answered 202" in said
+
+    await eventually(restarted)
+    last = max(after)
+    rows = await read(bare, "atlas.entities", last, table="entities")
+    assert {row["id"] for _, row in rows} >= before | after
+    ours = [row["id"] for _, row in rows if row["id"] in before | after]
+    assert len(ours) == len(set(ours))
+
+
+async def test_a_dead_connect_is_no_failure_of_a_connector(bare: LocalStack) -> None:
+    said = bare.connectors_log.read_text("utf-8") if bare.connectors_log.exists() else ""
+    await bare.connect.restart()
+    assert (bare.connectors_log.read_text("utf-8") if bare.connectors_log.exists() else "") == said

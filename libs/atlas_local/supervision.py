@@ -1,0 +1,109 @@
+"""What keeps the connectors of the embedded stack running: one that failed is restarted, ever less often."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import httpx
+
+EVERY = 1.0  # seconds between two looks
+FIRST_PAUSE = 2.0  # seconds after a first restart before there may be a second; doubles with each
+LONGEST_PAUSE = 30.0
+STEADY = 60.0  # seconds without a failure after which a connector counts as one that never failed
+_ANSWER_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The restarts of a connector since it was last steady, and when the last one was, in monotonic seconds."""
+
+    restarts: int = 0
+    last: float = 0.0
+
+    def may_restart(self, now: float) -> bool:
+        """Return whether the pause after the last restart is over."""
+        return self.restarts == 0 or now - self.last >= min(FIRST_PAUSE * 2 ** (self.restarts - 1), LONGEST_PAUSE)
+
+    def restarted(self, now: float) -> Past:
+        """Return it with one restart more."""
+        return Past(self.restarts + 1, now)
+
+    def running(self, now: float) -> Past:
+        """Return what is left of it while nothing has failed."""
+        return Past() if now - self.last >= STEADY else self
+
+
+def failures_of(status: Mapping[str, Any]) -> list[str]:
+    """Return what has failed in a connector's status, each as 'task 0: why'; empty when nothing has."""
+    parts = [("connector", status["connector"]), *((f"task {task['id']}", task) for task in status["tasks"])]
+    return [f"{name}: {_reason(part.get('trace', ''))}" for name, part in parts if part["state"] == "FAILED"]
+
+
+def _reason(trace: str) -> str:
+    """Return the first line of a stack trace and those of its causes."""
+    lines = trace.splitlines()
+    return " ".join(lines[:1] + [line for line in lines if line.startswith("Caused by:")])
+
+
+class Supervisor:
+    """Looks at every connector of one Connect and restarts what failed. It writes what it does to a log of its own."""
+
+    def __init__(self, url: str, log: Path) -> None:
+        self._url = url
+        self._log = log
+        self._pasts: dict[str, Past] = {}
+
+    async def watch(self) -> NoReturn:
+        """Go on until cancelled. While Connect does not answer there is nothing to do and nothing is said."""
+        async with httpx.AsyncClient(base_url=self._url, timeout=_ANSWER_SECONDS) as client:
+            while True:
+                # Connect is killed, starting or rebalancing; or a status was cut off on its way.
+                with contextlib.suppress(httpx.HTTPError, OSError, ValueError, KeyError):
+                    await self._look(client)
+                await asyncio.sleep(EVERY)
+
+    async def _look(self, client: httpx.AsyncClient) -> None:
+        answer = (await client.get("/connectors", params={"expand": "status"})).raise_for_status()
+        for name, known in answer.json().items():
+            past, now = self._pasts.get(name, Past()), time.monotonic()
+            failures = failures_of(known["status"])
+            if not failures:
+                self._pasts[name] = past.running(now)
+            elif past.may_restart(now):
+                self._pasts[name] = past.restarted(now)
+                await self._restart(client, name, failures, past.restarts + 1)
+
+    async def _restart(self, client: httpx.AsyncClient, name: str, failures: list[str], number: int) -> None:
+        for failure in failures:
+            self._say(f"{name}: {failure}")
+        asked = {"includeTasks": "true", "onlyFailed": "true"}
+        answer = await client.post(f"/connectors/{name}/restart", params=asked)
+        self._say(f"{name}: restart {number} was answered {answer.status_code}")
+
+    def _say(self, line: str) -> None:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {line}\n")
+
+
+@asynccontextmanager
+async def supervised(url: str, log: Path) -> AsyncIterator[None]:
+    """Keep the connectors of the Connect at `url` running while the context is open."""
+    failed: BaseException | None = None
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(Supervisor(url, log).watch(), name="supervise-connectors")
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001 - raised below: from inside it would come out as a group
+            failed = error
+        watching.cancel()
+    if failed is not None:
+        raise failed
