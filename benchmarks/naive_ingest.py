@@ -81,7 +81,7 @@ class Naive(pb_grpc.IngestServiceServicer):
             )
         return self._attributes[tenant, key]
 
-    async def StreamWriteAttributes(self, request_iterator: Any, context: Any) -> Never:  # noqa: N802
+    def StreamWriteAttributes(self, request_iterator: Any, context: Any) -> Never:  # noqa: N802
         """Not of the baseline."""
         raise NotImplementedError
 

@@ -10,10 +10,10 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from atlaskit.batch import WriteBatch
+from atlaskit.batch import WriteBatch, used
 from atlaskit.model import DICTIONARY_SHARD, RowVersion
 from atlaskit.postgres.ledger import Ledger
-from atlaskit.postgres.writer import Writer
+from atlaskit.postgres.writer import Transaction, Writer
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -42,13 +42,13 @@ def names_of(batches: Iterable[WriteBatch]) -> list[Name]:
 
 def _names(batch: WriteBatch) -> Iterator[Name]:
     rows, tenant = batch.stored(), batch.tenant.tenant_id
-    for index in np.unique(batch.attribute_indexes[rows]).tolist():
+    for index in used(batch.attribute_indexes[rows]):
         if batch.attribute_keys[index]:
             yield Name(Dictionary.ATTRIBUTE_KEYS, tenant, batch.attribute_keys[index])
-    for index in np.unique(batch.asset_type_indexes[rows]).tolist():
+    for index in used(batch.asset_type_indexes[rows]):
         if index:
             yield Name(Dictionary.ASSET_TYPES, tenant, batch.asset_types[index - 1])
-    for index in np.unique(batch.source_type_indexes[rows]).tolist():
+    for index in used(batch.source_type_indexes[rows]):
         if index:
             yield Name(Dictionary.SOURCE_TYPES, 0, batch.source_types[index - 1])
 
@@ -93,8 +93,8 @@ class Dictionaries:
         number = await writer.reserve()
         counts: dict[int, tuple[int, int]] = {}
 
-        async def work(ledger: Ledger, _began: object) -> dict[Name, int]:
-            return await _Addition(writer, number, ledger, self._counts, counts).run(names)
+        async def work(opened: Transaction) -> dict[Name, int]:
+            return await _Addition(writer, number, opened.ledger, self._counts, counts).run(names)
 
         added = await writer.transact(number, work, limit)
         for tenant_id, count in counts.items() if writer.epoch == self._epoch else ():

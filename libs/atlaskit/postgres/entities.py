@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from atlaskit.batch import ItemState, Part, WriteBatch
+from atlaskit.batch import ItemState, Part, WriteBatch, used
 from atlaskit.model import Deletion
 from atlaskit.postgres.history import Numbered
 from atlaskit.postgres.ledger import Ledger
@@ -65,19 +65,17 @@ def _wishes(one: Numbered) -> Iterator[tuple[Identity, Wish]]:
     version = np.zeros(len(batch.entity_ids), np.int64)
     version[entities] = one.versions[rows]
     asset = np.zeros(len(batch.entity_ids), np.int64)
-    said = one.asset_type_ids[rows] > 0
-    asset[entities[said]] = one.asset_type_ids[rows][said]
+    typed = one.asset_type_ids[rows] > 0
+    asset[entities[typed]] = one.asset_type_ids[rows][typed]
     erased = set(entities[batch.deletions[rows] == Deletion.ENTITY].tolist())
-    for index in np.unique(entities).tolist():
-        identity = batch.tenant.tenant_id, int(batch.entity_ids[index])
-        key = batch.entity_keys[index] or None
-        deleted = (index in erased or None) if batch.deletes else False
-        yield (
-            identity,
-            Wish(
-                int(one.shards[index]), key, int(asset[index]) or None, int(version[index]), not batch.deletes, deleted
-            ),
-        )
+    places = used(entities)
+    tenant, creates = batch.tenant.tenant_id, not batch.deletes
+    columns = (batch.entity_ids, one.shards, asset, version)
+    for place, entity, *said in zip(places, *(column[places].tolist() for column in columns), strict=True):
+        shard, asset_type, row_version = said
+        deleted = False if creates else (place in erased or None)
+        key = batch.entity_keys[place] or None
+        yield (tenant, entity), Wish(shard, key, asset_type or None, row_version, creates, deleted)
 
 
 def changes(wishes: Mapping[Identity, Wish], known: Mapping[Identity, Known]) -> dict[Identity, Wish]:
@@ -126,8 +124,9 @@ async def _find(writer: Writer, wishes: Mapping[Identity, Wish]) -> dict[Identit
 def refuse_strangers(batch: WriteBatch, known: Mapping[Identity, Known]) -> None:
     """Refuse the items whose entity key met another key in the same number, and deletes of what does not exist."""
     tenant = batch.tenant.tenant_id
-    for index in np.unique(batch.entity_indexes[batch.stored()]).tolist():
-        stored = known.get((tenant, int(batch.entity_ids[index])))
+    places = used(batch.entity_indexes[batch.stored()])
+    for index, entity in zip(places, batch.entity_ids[places].tolist(), strict=True):
+        stored = known.get((tenant, entity))
         if stored is not None and stored.key == (batch.entity_keys[index] or None):
             continue
         items = np.flatnonzero((batch.entity_indexes == index) & (batch.states != ItemState.REFUSED))

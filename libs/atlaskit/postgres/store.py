@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import NamedTuple, TypeAlias
-from uuid import UUID
+from datetime import timedelta
+from typing import TypeAlias
 
 import numpy as np
 
-from atlaskit.batch import Answer, ItemState, Part, WriteBatch, Written
+from atlaskit.batch import Answer, ItemState, Part, WriteBatch, Written, used
 from atlaskit.errors import AtlasError, RequestIdReused
 from atlaskit.model import MAX_ROWS_PER_TRANSACTION, Deletion, RowVersion
 from atlaskit.position import Token
@@ -22,23 +21,10 @@ from atlaskit.postgres.frames import frame_of
 from atlaskit.postgres.history import Numbered, shards_of_ids
 from atlaskit.postgres.key_types import KeyType, KeyTypes
 from atlaskit.postgres.ledger import Ledger
-from atlaskit.postgres.writer import Writer, open_writer
+from atlaskit.postgres.writer import RequestKey, StoredAnswer, Touched, Transaction, Writer, open_writer
 
 ATTEMPTS = 4
-# Tenant and request.
-RequestKey: TypeAlias = tuple[int, UUID]
 Outcome: TypeAlias = Written | AtlasError
-
-
-class RequestTaken(Conflict):
-    """Another transaction stored one of the requests first; the next attempt finds its answer."""
-
-
-class Stored(NamedTuple):
-    """A request that is committed."""
-
-    digest: bytes
-    answer: Answer
 
 
 class StoreWriter:
@@ -73,48 +59,34 @@ class StoreWriter:
         raise AssertionError
 
     async def _attempt(self, number: int, batches: Sequence[WriteBatch], limit: timedelta) -> Sequence[Outcome]:
-        stored = await self._find(batches)
-        known = set(stored)
-        fresh: dict[RequestKey, WriteBatch] = {}
+        asked: dict[RequestKey, WriteBatch] = {}
         for batch in batches:
-            # The first delivery of a request counts.
-            if _key(batch) not in known:
-                fresh.setdefault(_key(batch), batch.copied())
-        if fresh:
-            stored |= await self._store(number, list(fresh.values()), limit)
+            asked.setdefault(_key(batch), batch)  # the first delivery of a request counts
+        writes = names_of(batch for batch in asked.values() if not batch.deletes)
+        deletes = names_of(batch for batch in asked.values() if batch.deletes)
+        ids = await self._dictionaries.resolve(self._writer, writes, deletes, limit)
+        met: list[KeyType] = []
+
+        async def work(opened: Transaction) -> dict[RequestKey, StoredAnswer]:
+            fresh = [batch.copied() for key, batch in asked.items() if key not in opened.found]
+            for batch in fresh:
+                refuse_unnamed(batch, ids)
+            met.extend(await self._write_rows(opened.ledger, numbered_of(self._writer.epoch, number, fresh, ids)))
+            opened.answers = {_key(batch): (batch.digest, Answer.of(batch, opened.began).encode()) for batch in fresh}
+            known.update(opened.found)
+            return {**opened.found, **opened.answers}
+
+        known: set[RequestKey] = set()
+        touched = Touched(erased_tenants(batches), list(asked))
+        traceparents = [batch.traceparent for batch in batches if batch.traceparent]
+        answers = await self._writer.transact(number, work, limit, traceparents, touched)
+        self._key_types.remember(self._writer.epoch, met)
         token = await self._writer.flushed()
         outcomes: list[Outcome] = []
         for batch in batches:
-            outcomes.append(_outcome(batch, stored[_key(batch)], token, repeated=_key(batch) in known))
+            outcomes.append(_outcome(batch, answers[_key(batch)], token, repeated=_key(batch) in known))
             known.add(_key(batch))
         return outcomes
-
-    async def _find(self, batches: Sequence[WriteBatch]) -> dict[RequestKey, Stored]:
-        tenants, requests = zip(*(_key(batch) for batch in batches), strict=True)
-        rows = await self._writer.fetch("find_requests", tenants, requests)
-        return {
-            (row["tenant_id"], UUID(bytes=row["request_id"].bytes)): Stored(row["digest"], Answer.decode(row["result"]))
-            for row in rows
-        }
-
-    async def _store(self, number: int, batches: list[WriteBatch], limit: timedelta) -> dict[RequestKey, Stored]:
-        writes = names_of(batch for batch in batches if not batch.deletes)
-        deletes = names_of(batch for batch in batches if batch.deletes)
-        ids = await self._dictionaries.resolve(self._writer, writes, deletes, limit)
-        for batch in batches:
-            refuse_unnamed(batch, ids)
-        numbered = numbered_of(self._writer.epoch, number, batches, ids)
-
-        async def work(ledger: Ledger, began: datetime) -> tuple[dict[RequestKey, Stored], list[KeyType]]:
-            met = await self._write_rows(ledger, numbered)
-            answers = {_key(batch): Stored(batch.digest, Answer.of(batch, began)) for batch in batches}
-            await self._write_answers(answers)
-            return answers, met
-
-        traceparents = [batch.traceparent for batch in batches if batch.traceparent]
-        answers, met = await self._writer.transact(number, work, limit, traceparents, erased_tenants(batches))
-        self._key_types.remember(self._writer.epoch, met)
-        return answers
 
     async def _write_rows(self, ledger: Ledger, numbered: Sequence[Numbered]) -> list[KeyType]:
         wishes = entities.wishes_of(numbered)
@@ -131,15 +103,6 @@ class StoreWriter:
         ledger.add(history.TABLE, rows.shards, rows.versions)
         return await self._key_types.note(self._writer, rows)
 
-    async def _write_answers(self, answers: Mapping[RequestKey, Stored]) -> None:
-        # In key order, like every lock.
-        keys = sorted(answers)
-        tenants, requests = zip(*keys, strict=True)
-        digests = [answers[key].digest for key in keys]
-        encoded = [answers[key].answer.encode() for key in keys]
-        if len(await self._writer.fetch("insert_requests", tenants, requests, digests, encoded)) < len(keys):
-            raise RequestTaken("another transaction stored one of these requests first")
-
 
 def erased_tenants(batches: Sequence[WriteBatch]) -> dict[int, bool]:
     """Return the tenants of the batches, and for each whether a whole entity of it is deleted."""
@@ -154,7 +117,7 @@ def erased_tenants(batches: Sequence[WriteBatch]) -> dict[int, bool]:
 def refuse_unnamed(batch: WriteBatch, ids: Mapping[Name, int]) -> None:
     """Refuse the items whose attribute key has no id: a write beyond the tenant's quota, a delete of what never was."""
     tenant = batch.tenant
-    for index in np.unique(batch.attribute_indexes[batch.stored()]).tolist():
+    for index in used(batch.attribute_indexes[batch.stored()]):
         key = batch.attribute_keys[index]
         # Without a key the item deletes its entity.
         if not key or Name(Dictionary.ATTRIBUTE_KEYS, tenant.tenant_id, key) in ids:
@@ -200,10 +163,12 @@ def _key(batch: WriteBatch) -> RequestKey:
     return batch.tenant.tenant_id, batch.request_id
 
 
-def _outcome(batch: WriteBatch, stored: Stored, token: Token, *, repeated: bool) -> Outcome:
-    if stored.digest != batch.digest:
+def _outcome(batch: WriteBatch, stored: StoredAnswer, token: Token, *, repeated: bool) -> Outcome:
+    digest, encoded = stored
+    if digest != batch.digest:
         return RequestIdReused(f"request_id {batch.request_id} was used before with other content; use a new one")
-    return Written(stored.answer, token if stored.answer.count(ItemState.STORED) else None, repeated)
+    answer = Answer.decode(encoded)
+    return Written(answer, token if answer.count(ItemState.STORED) else None, repeated)
 
 
 class PostgresStore:

@@ -6,17 +6,18 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+from uuid import UUID
 
 import asyncpg
 
 from atlaskit.errors import AtlasError, DeadlinePassed, EpochNotRegistered, OutcomeUnknown
 from atlaskit.model import RowVersion
 from atlaskit.position import Lsn, Token
-from atlaskit.postgres.errors import WrongServer, translated
+from atlaskit.postgres.errors import Conflict, WrongServer, translated
 from atlaskit.postgres.ledger import Ledger
 from atlaskit.postgres.pool import CONNECT_LIMIT, STATEMENT_LIMIT, Row
 from atlaskit.sql import load
@@ -25,10 +26,44 @@ SQL = load(Path(__file__).parent / "queries")
 COMMIT_LIMIT = timedelta(seconds=10)  # a COMMIT that takes longer has an unknown outcome
 MAX_TRACEPARENTS = 64
 COPY_PIECE = 512 * 1024  # bytes that go to the socket at once
-NO_TENANTS: Mapping[int, bool] = MappingProxyType({})
 
+# Tenant and request.
+RequestKey: TypeAlias = tuple[int, UUID]
+# The digest of a request, and its encoded answer.
+StoredAnswer: TypeAlias = tuple[bytes, bytes]
 T = TypeVar("T")
-Work = Callable[[Ledger, datetime], Awaitable[T]]
+
+
+class Touched(NamedTuple):
+    """What a transaction is about to touch.
+
+    `erases` names the tenants that it writes to: True where it deletes a whole entity, which waits until it is alone.
+    `requests` are those whose stored answers it wants to know."""
+
+    erases: Mapping[int, bool]
+    requests: Sequence[RequestKey]
+
+
+NOTHING = Touched({}, ())
+
+
+class RequestTaken(Conflict):
+    """Another transaction stored one of the requests first; the next attempt finds its answer."""
+
+
+@dataclass(slots=True)
+class Transaction:
+    """An open transaction: the ledger to enter its rows in, its time, and requests.
+
+    `found` are the answers that were stored before it opened; `answers` are stored with it, by key."""
+
+    began: datetime
+    found: Mapping[RequestKey, StoredAnswer]
+    ledger: Ledger = field(default_factory=Ledger)
+    answers: Mapping[RequestKey, StoredAnswer] = field(default_factory=dict)
+
+
+Work = Callable[[Transaction], Awaitable[T]]
 
 
 class Writer:
@@ -81,18 +116,17 @@ class Writer:
         work: Work[T],
         limit: timedelta,
         traceparents: Sequence[str] = (),
-        erases: Mapping[int, bool] = NO_TENANTS,
+        touched: Touched = NOTHING,
     ) -> T:
         """Run `work` in one transaction with its ledger row, commit it, and return what `work` returned.
 
-        `work` gets the ledger to enter its rows in and the transaction's time. `erases` names the tenants that it
-        writes to: True where it deletes a whole entity, which waits until it is alone. Up to the COMMIT a failure or a
+        Raises RequestTaken if one of its answers was stored by another meanwhile. Up to the COMMIT a failure or a
         cancellation rolls everything back; `limit` bounds that part. Raises OutcomeUnknown when the COMMIT itself
         was not answered: then the writer is retired.
         """
         try:
             async with asyncio.timeout(limit.total_seconds()):
-                result, sequence = await self._before_commit(transaction, work, limit, traceparents, erases)
+                result, sequence = await self._before_commit(transaction, work, limit, traceparents, touched)
         except BaseException as error:
             await self._roll_back()
             if isinstance(error, TimeoutError):
@@ -110,27 +144,44 @@ class Writer:
         work: Work[T],
         limit: timedelta,
         traceparents: Sequence[str],
-        erases: Mapping[int, bool],
+        touched: Touched,
     ) -> tuple[T, int]:
-        ledger = Ledger()
+        with translated("beginning a transaction"):
+            await self._connection.execute("BEGIN")
+        opened = await self._open(limit, touched)
+        result = await work(opened)
+        keys = sorted(opened.answers)  # in key order, like every lock
+        tenants, requests = [key[0] for key in keys], [key[1] for key in keys]
+        digests, encoded = [opened.answers[key][0] for key in keys], [opened.answers[key][1] for key in keys]
+        columns, sequence = (tenants, requests, digests, encoded), self._sequence
+        if opened.ledger:
+            sequence += 1
+            version = RowVersion(self.epoch, transaction, 0).packed()
+            carried = json.dumps(list(traceparents[:MAX_TRACEPARENTS]))
+            row = (self.number, sequence, transaction, version, opened.ledger.entries(), carried)
+            [closed] = await self.fetch("close_transaction", *columns, *row)
+        else:
+            [closed] = await self.fetch("close_without_ledger", *columns)
+        if closed["advanced"] != 1:
+            self._retired = True
+            raise WrongServer(f"writer {self.number} is not at sequence {self._sequence} in ingest_writers")
+        if closed["stored"] < len(keys):
+            raise RequestTaken("another transaction stored one of these requests first")
+        return result, sequence
+
+    async def _open(self, limit: timedelta, touched: Touched) -> Transaction:
         with translated("beginning a transaction"):
             await self._connection.execute("BEGIN")
         timeout = str(max(int(limit.total_seconds() * 1000), 1))
-        began = (await self.fetch("open_transaction", timeout, list(erases), list(erases.values())))[0]["began"]
-        result = await work(ledger, began)
-        if not ledger:
-            await self.fetch("close_without_ledger")
-            return result, self._sequence
-        version = RowVersion(self.epoch, transaction, 0).packed()
-        carried = json.dumps(list(traceparents[:MAX_TRACEPARENTS]))
-        sequence = self._sequence + 1
-        closed = await self.fetch(
-            "close_transaction", self.number, sequence, transaction, version, ledger.entries(), carried
-        )
-        if closed[0]["advanced"] != 1:
-            self._retired = True
-            raise WrongServer(f"writer {self.number} is not at sequence {self._sequence} in ingest_writers")
-        return result, sequence
+        tenants, requests = [key[0] for key in touched.requests], [key[1] for key in touched.requests]
+        erases = list(touched.erases), list(touched.erases.values())
+        rows = await self.fetch("open_transaction", timeout, *erases, tenants, requests)
+        found = {
+            (row["tenant_id"], UUID(bytes=row["request_id"].bytes)): (row["digest"], row["result"])
+            for row in rows
+            if row["request_id"] is not None
+        }
+        return Transaction(rows[0]["began"], found)
 
     async def _commit(self) -> None:
         self._unsure = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple, Protocol
@@ -53,18 +53,19 @@ Opener = Callable[[], AbstractAsyncContextManager[GroupWriter]]
 class Limits(NamedTuple):
     """Bounds of the queue and of one group. A group takes at least one batch, however large.
 
-    While other commits run and `gather_calls` calls or more are on their way, small groups wait until they have
-    `gather_rows` rows or their first batch has waited for `gather`. Of three writers or more, one takes only groups of
-    `express_rows` rows, so that small batches do not wait behind large ones.
+    A small group has less than `gather_rows` rows. While another one is being committed and `gather_calls` calls or
+    more are on their way, it waits: until that one is done, it is small no more, or its first batch has waited for
+    `gather`. Of three writers or more, one takes only groups of `express_rows` rows, so that small batches do not wait
+    behind large ones.
     """
 
     queue: QueueLimits = QueueLimits(rows=500_000, size_bytes=256 * 1024 * 1024, tenant_share=0.5)
     queue_age: timedelta = timedelta(seconds=30)
     group_rows: int = 10_000
-    gather: timedelta = timedelta(milliseconds=4)
+    gather: timedelta = timedelta(milliseconds=20)
     gather_rows: int = 1_000
     gather_calls: int = 8
-    express_rows: int = 1_000
+    express_rows: int = 256
     transaction: timedelta = timedelta(seconds=20)
 
 
@@ -89,8 +90,9 @@ class GroupCommit:
         self.queue: FairQueue[_Call] = FairQueue(limits.queue)
         self.rate = DrainRate()
         self._wakes: list[asyncio.Event] = []
+        self._gathered = asyncio.Event()
         self._turn = asyncio.Lock()
-        self._connected = self._committing = 0
+        self._connected = self._committing = self._small = 0
         self._problem: AtlasError | None = None
         self._closed = False
 
@@ -109,6 +111,8 @@ class GroupCommit:
         call = _Call(batch, now + limit.total_seconds(), loop.create_future())
         entry = Entry(tenant, rows, batch.size_bytes, now, call)
         self.queue.push(entry)
+        if self.queue.rows >= self._limits.gather_rows:
+            self._gathered.set()
         self._wake()
         try:
             return await self._answer(entry)
@@ -140,6 +144,7 @@ class GroupCommit:
     def close(self) -> None:
         """Take nothing new; the writers end once the queue is empty."""
         self._closed = True
+        self._gathered.set()
         self._wake()
 
     async def work(self, opener: Opener, *, express: bool = False) -> None:
@@ -196,13 +201,16 @@ class GroupCommit:
             self._wakes.remove(wake)
 
     async def _gather(self) -> None:
-        arrived = self.queue.oldest()
-        if arrived is None or self._closed:
-            return
-        waited = asyncio.get_running_loop().time() - arrived
-        pause = gathering(self._limits, self.queue.rows, self.queue.calls, self._committing, waited)
-        if pause > 0:
-            await asyncio.sleep(pause)
+        loop = asyncio.get_running_loop()
+        while (arrived := self.queue.oldest()) is not None and not self._closed:
+            calls = self.queue.calls + self._committing
+            pause = gathering(self._limits, self.queue.rows, calls, self._small, loop.time() - arrived)
+            if pause <= 0:
+                return
+            self._gathered.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._gathered.wait()
 
     def _take(self, *, express: bool) -> _Group:
         if express:
@@ -221,13 +229,17 @@ class GroupCommit:
         patience = timedelta(seconds=max(entry.item.until for entry in group) - loop.time())
         limit = min(self._limits.transaction, max(patience, LEAST_LIMIT))
         rows = 0
+        small = sum(entry.rows for entry in group) < self._limits.gather_rows
         self._committing += len(group)
+        self._small += small
         self.rate.began(loop.time())
         try:
             with self._span(group) as span:
                 rows = await _committed(writer, number, group, limit, span)
         finally:
             self._committing -= len(group)
+            self._small -= small
+            self._gathered.set()
             self.rate.ended(loop.time(), rows)
 
     def _span(self, group: _Group) -> AbstractContextManager[Span]:
@@ -244,13 +256,12 @@ class GroupCommit:
         )
 
 
-def gathering(limits: Limits, rows: int, calls: int, committing: int, waited: float) -> float:
+def gathering(limits: Limits, rows: int, calls: int, small: int, waited: float) -> float:
     """Return the seconds for which a group had better wait for more; 0 to commit it now.
 
-    `rows` and `calls` wait in the queue, `committing` calls are in transactions; the group's first batch has `waited`
-    so many seconds. An idle service does not wait at all, nor does one whose next group is large already."""
-    idle = committing == 0 or calls + committing < limits.gather_calls
-    if idle or rows >= limits.gather_rows:
+    `rows` wait in the queue, `calls` there and in transactions, of which `small` are of small groups; the group's first
+    batch has `waited` so many seconds. An idle service does not wait at all, nor does one whose next group is large."""
+    if small == 0 or calls < limits.gather_calls or rows >= limits.gather_rows:
         return 0.0
     return max(limits.gather.total_seconds() - waited, 0.0)
 

@@ -31,7 +31,7 @@ class Settings(ServiceSettings):
     tenant_rows_per_second: float = Field(default=0, ge=0)  # items that each tenant may send; 0: no limit
     tenant_burst_rows: PositiveInt = 100_000  # items that a tenant may send at once, under that limit
     group_rows: int = Field(default=10_000, ge=1, le=MAX_ROWS_PER_TRANSACTION - 50_000)  # items of one transaction
-    gather: Span = timedelta(milliseconds=4)  # under load, small groups wait so long for more; idle, never
+    gather: Span = timedelta(milliseconds=20)  # under load, a small group waits for the one before it, at most so long
     transaction_limit: Span = timedelta(seconds=20)  # a transaction that takes longer is rolled back
     names: PositiveInt = 200_000  # dictionary entries remembered; about 200 bytes each
     query_router: str = ""  # who proves REPLICATED and OLAP_VISIBLE; empty: these levels are refused

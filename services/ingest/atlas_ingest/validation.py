@@ -27,6 +27,7 @@ MAX_ASSET_TYPE_BYTES = 128
 MAX_SOURCE_TYPE_BYTES = 64
 MAX_VALUE_BYTES = 65_536
 AHEAD = timedelta(days=1)
+FIRST_TYPE, LAST_TYPE = int(min(ValueType)), int(max(ValueType))
 ITEM_BYTES = 32  # what an item takes beside its texts and octets
 # A keyed hash costs ten times what it costs to remember it.
 _entity_id = lru_cache(maxsize=65_536)(entity_id_of)
@@ -265,8 +266,8 @@ def _number_flaw(number: int) -> Flaw | None:
 
 def _refuse_values(batch: WriteBatch, draft: Draft) -> None:
     kinds = draft.value_types
-    if kinds.min() < min(ValueType) or kinds.max() > max(ValueType):
-        unknown = np.flatnonzero((kinds < min(ValueType)) | (kinds > max(ValueType)))
+    if kinds.min() < FIRST_TYPE or kinds.max() > LAST_TYPE:
+        unknown = np.flatnonzero((kinds < FIRST_TYPE) | (kinds > LAST_TYPE))
         flaw = Flaw("VALUE_TYPE_UNKNOWN", f"must be one of {', '.join(kind.name for kind in ValueType)}")
         _refuse(batch, unknown, Part.VALUE, unknown, flaw)
     doubles = np.asarray(draft.values.get(ValueType.DOUBLE, ()), np.float64)

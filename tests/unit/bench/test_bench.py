@@ -7,6 +7,7 @@ import math
 import random
 from collections import Counter
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ def test_shares_of_tenants_are_those_of_the_sets() -> None:
     shapes = tenant_shapes(52)
     assert sum(shape.share for shape in shapes) == pytest.approx(1)
     assert shapes[0].share == pytest.approx(0.335, abs=0.005)
-    assert all(earlier.share >= later.share for earlier, later in zip(shapes, shapes[1:], strict=False))
+    assert all(earlier.share >= later.share for earlier, later in pairwise(shapes))
     assert len(tenant_shapes(60)) == 60
 
 
@@ -49,7 +50,9 @@ def test_no_two_items_have_one_identity_however_often_a_request_is_repeated(rows
         request = load.next()
         ids.add(request.request_id)
         if request.WhichOneof("batch") == "rows":
-            items = [(w.entity_key, w.attribute_key, w.event_time.ToMicroseconds()) for w in request.rows.writes]
+            items: list[tuple[object, ...]] = [
+                (w.entity_key, w.attribute_key, w.event_time.ToMicroseconds()) for w in request.rows.writes
+            ]
         else:
             items = [(w.entity, w.attribute, w.event_time) for w in rows_of(request.columns)]
         assert len(items) == rows

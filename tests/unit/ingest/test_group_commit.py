@@ -283,20 +283,43 @@ async def test_a_small_batch_does_not_wait_behind_the_large_ones_of_another_tena
 
 
 @pytest.mark.parametrize(
-    ("rows", "calls", "committing", "waited", "pause"),
+    ("rows", "calls", "small", "waited", "pause"),
     [
         (1, 1, 0, 0.0, 0.0),  # idle
-        (1, 1, 1, 0.0, 0.0),  # hardly busy
-        (9, 9, 9, 0.0, 0.004),  # under load
-        (9, 9, 9, 0.003, 0.001),
-        (9, 9, 9, 0.1, 0.0),
-        (1000, 9, 9, 0.0, 0.0),  # large already
+        (1, 2, 1, 0.0, 0.0),  # hardly busy
+        (9, 18, 0, 0.0, 0.0),  # what is being committed is large: it is not waited for
+        (9, 18, 1, 0.0, 0.020),  # under load
+        (9, 18, 1, 0.015, 0.005),
+        (9, 18, 1, 0.1, 0.0),
+        (1000, 18, 1, 0.0, 0.0),  # large already
     ],
 )
-def test_only_small_groups_under_load_wait_for_more(
-    rows: int, calls: int, committing: int, waited: float, pause: float
+def test_only_small_groups_under_load_wait_for_another_small_one(
+    rows: int, calls: int, small: int, waited: float, pause: float
 ) -> None:
-    assert gathering(Limits(), rows, calls, committing, waited) == pytest.approx(pause)
+    assert gathering(Limits(), rows, calls, small, waited) == pytest.approx(pause)
+
+
+async def test_what_arrives_during_a_small_commit_shares_the_next_one_whatever_writers_are_free(
+    eventually: Eventually,
+) -> None:
+    store = MemoryStore()
+    limits = ROOMY._replace(gather=timedelta(seconds=30), group_rows=100)
+    async with committing(store, writers=2, limits=limits) as commit, asyncio.TaskGroup() as group:
+        store.gate.clear()
+
+        async def begun() -> None:
+            assert len(store.limits) == 1
+
+        first = group.create_task(commit.write(batch(1), PATIENT))
+        await eventually(begun)
+        rest = [group.create_task(commit.write(batch(1), PATIENT)) for _ in range(20)]
+        await asyncio.sleep(0)
+        store.gate.set()
+        for task in (first, *rest):
+            assert (await task).token
+    # Those that came before eight calls were on their way did not wait.
+    assert max(len(items) for _, items in store.groups) >= 20 - limits.gather_calls
 
 
 async def test_numbers_follow_the_order_of_arrival_across_writers() -> None:

@@ -19,43 +19,50 @@ SELECT nextval('ingest_transaction');
 -- name: open_transaction
 -- Its time is that of the whole transaction, and the created_at of its rows. Writes of a tenant share a lock that a delete of
 -- a whole entity has alone: whoever comes second sees what the first one did to the entity. The locks are taken in order,
--- before any row is locked; 64 are enough, and bound what one transaction holds.
-SELECT set_config('statement_timeout', $1, true), now() AS began, (
-    SELECT count(CASE WHEN alone THEN pg_advisory_xact_lock(key)::text ELSE pg_advisory_xact_lock_shared(key)::text END)
-    FROM (
-        SELECT hashtextextended('atlas.entities', tenant_id % 64) AS key, bool_or(erases) AS alone
-        FROM unnest($2::integer[], $3::boolean[]) AS touched (tenant_id, erases) GROUP BY 1 ORDER BY 1
+-- before any row is locked; 64 are enough, and bound what one transaction holds. One row for each request that is stored
+-- already, or one without.
+SELECT opened.began, r.tenant_id, r.request_id, r.digest, r.result
+FROM (
+    SELECT set_config('statement_timeout', $1, true), now() AS began, (
+        SELECT count(CASE WHEN alone THEN pg_advisory_xact_lock(key)::text ELSE pg_advisory_xact_lock_shared(key)::text END)
+        FROM (
+            SELECT hashtextextended('atlas.entities', tenant_id % 64) AS key, bool_or(erases) AS alone
+            FROM unnest($2::integer[], $3::boolean[]) AS touched (tenant_id, erases) GROUP BY 1 ORDER BY 1
+        ) AS locks
     ) AS locks
-) AS locks;
+) AS opened
+LEFT JOIN (
+    unnest($4::integer[], $5::uuid[]) AS asked (tenant_id, request_id) JOIN ingest_requests AS r USING (tenant_id, request_id)
+) ON true;
 
 -- name: close_transaction
--- The ledger row and the writer's place in the vector. Nothing may cancel the COMMIT that follows: a cancelled wait for a
--- synchronous standby would acknowledge what only this server has, so the limit on statements ends here.
+-- The ledger row, the writer's place in the vector and the answers to requests. Nothing may cancel the COMMIT that follows: a
+-- cancelled wait for a synchronous standby would acknowledge what only this server has, so the limit on statements ends here.
+-- Fewer requests are stored than were given when another transaction stored one of them first.
 WITH ledger AS (
     INSERT INTO ingest_batches (writer, sequence, transaction_number, row_version, entries, traceparents)
-    VALUES ($1, $2, $3, $4, $5::text::jsonb, $6::text::jsonb)
+    VALUES ($5, $6, $7, $8, $9::text::jsonb, $10::text::jsonb)
 ), writer AS (
-    UPDATE ingest_writers SET last_sequence = $2 WHERE writer = $1 AND last_sequence = $2 - 1 RETURNING 1
+    UPDATE ingest_writers SET last_sequence = $6 WHERE writer = $5 AND last_sequence = $6 - 1 RETURNING 1
+), stored AS (
+    INSERT INTO ingest_requests (tenant_id, request_id, digest, result)
+    SELECT * FROM unnest($1::integer[], $2::uuid[], $3::bytea[], $4::bytea[])
+    ON CONFLICT (tenant_id, request_id) DO NOTHING RETURNING 1
 )
-SELECT (SELECT count(*) FROM writer) AS advanced, set_config('statement_timeout', '0', true);
+SELECT (SELECT count(*) FROM writer) AS advanced, (SELECT count(*) FROM stored) AS stored, set_config('statement_timeout', '0', true);
 
 -- name: close_without_ledger
--- For a transaction that changes no captured table.
-SELECT 1 AS advanced, set_config('statement_timeout', '0', true);
+-- The same for a transaction that changes no captured table.
+WITH stored AS (
+    INSERT INTO ingest_requests (tenant_id, request_id, digest, result)
+    SELECT * FROM unnest($1::integer[], $2::uuid[], $3::bytea[], $4::bytea[])
+    ON CONFLICT (tenant_id, request_id) DO NOTHING RETURNING 1
+)
+SELECT 1 AS advanced, (SELECT count(*) FROM stored) AS stored, set_config('statement_timeout', '0', true);
 
 -- name: flushed
 -- Read after the COMMIT, so its record lies at or below.
 SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint;
-
--- name: find_requests
-SELECT r.tenant_id, r.request_id, r.digest, r.result
-FROM unnest($1::integer[], $2::uuid[]) AS asked (tenant_id, request_id) JOIN ingest_requests AS r USING (tenant_id, request_id);
-
--- name: insert_requests
--- Returns fewer rows than it was given when another transaction stored one of the requests first.
-INSERT INTO ingest_requests (tenant_id, request_id, digest, result)
-SELECT * FROM unnest($1::integer[], $2::uuid[], $3::bytea[], $4::bytea[])
-ON CONFLICT (tenant_id, request_id) DO NOTHING RETURNING 1;
 
 -- name: find_entities
 SELECT e.tenant_id, e.entity_id, e.entity_key, e.asset_type_id, e.deleted
