@@ -130,14 +130,14 @@ def refuse_strangers(batch: WriteBatch, known: Mapping[Identity, Known]) -> None
         if stored is not None and stored.key == (batch.entity_keys[index] or None):
             continue
         items = np.flatnonzero((batch.entity_indexes == index) & (batch.states != ItemState.REFUSED))
-        places = np.full(len(items), index)
+        where = np.full(len(items), index)
         if stored is None:
             part = Part.ENTITY_KEY if batch.entity_keys[index] else Part.ENTITY_ID
             message = "the tenant has no such entity, so there is nothing to hide"
-            batch.refuse(items, "ENTITY_UNKNOWN", part, places, message)
+            batch.refuse(items, "ENTITY_UNKNOWN", part, where, message)
         else:
             message = "this key and a stored one give the same number; register the entity under another key"
-            batch.refuse(items, "ENTITY_KEY_COLLISION", Part.ENTITY_KEY, places, message)
+            batch.refuse(items, "ENTITY_KEY_COLLISION", Part.ENTITY_KEY, where, message)
 
 
 def stored_asset_types(one: Numbered, known: Mapping[Identity, Known]) -> Sequence[int]:

@@ -11,7 +11,7 @@ from atlaskit.batch import DELETED_AT_US, Column, Columns, Form, Integers, Part
 from atlaskit.errors import InvalidRequest
 from atlaskit.model import Deletion, EntityIdentity, Scalar, ValueType
 
-from atlas_ingest.draft import Draft, Flaw
+from atlas_ingest.draft import MAX_ITEMS, Draft, Flaw
 
 _KINDS = {
     "int64_value": ValueType.INT64,
@@ -35,12 +35,13 @@ T = TypeVar("T", str, int)
 
 
 def draft_of_columns(columns: ColumnBatch, identity: EntityIdentity) -> Draft:
-    """Return the draft of a batch in columns. Raises InvalidRequest if a dictionary is not the tenant's kind."""
+    """Return the draft of a batch in columns. Raises InvalidRequest if one is too long or a dictionary of the other kind."""
     keyed = identity is EntityIdentity.KEYED
     other = columns.entity_ids if keyed else columns.entity_keys
     if other:
         field = "columns.entity_ids" if keyed else "columns.entity_keys"
         raise InvalidRequest(field, f"must be empty: the tenant is {identity}", "IDENTITY_KIND_WRONG")
+    _check_lengths(columns)
     entities = _integers(columns.entity_indexes)
     return Draft(
         form=Form.COLUMNS,
@@ -67,6 +68,14 @@ def draft_of_columns(columns: ColumnBatch, identity: EntityIdentity) -> Draft:
             }
         ),
     )
+
+
+def _check_lengths(columns: ColumnBatch) -> None:
+    # Before anything is made of them: eight megabytes hold millions of small numbers.
+    for field, column in columns.ListFields():
+        if len(column) > MAX_ITEMS:
+            message = f"has {len(column)} elements; a batch has at most {MAX_ITEMS} items"
+            raise InvalidRequest(f"columns.{field.name}", message, "COLUMN_TOO_LONG")
 
 
 def _columns(values: Mapping[ValueType, Sequence[Any]]) -> Columns:

@@ -10,6 +10,8 @@ import numpy as np
 from atlaskit.batch import Columns, Form, Integers, Part, States
 from atlaskit.model import ValueType
 
+MAX_ITEMS = 50_000
+
 
 class Flaw(NamedTuple):
     """What is wrong with a part of an item: a reason for machines, a sentence for people."""

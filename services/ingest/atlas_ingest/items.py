@@ -12,8 +12,8 @@ from atlaskit.errors import InvalidRequest
 from atlaskit.model import EntityIdentity
 
 from atlas_ingest.decoding import draft_of_columns, draft_of_deletes, draft_of_rows
-from atlas_ingest.draft import Draft
-from atlas_ingest.validation import MAX_DELETES, MAX_ITEMS
+from atlas_ingest.draft import MAX_ITEMS, Draft
+from atlas_ingest.validation import MAX_DELETES
 
 
 class Items(NamedTuple):

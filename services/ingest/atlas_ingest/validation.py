@@ -15,10 +15,9 @@ from atlaskit.errors import InvalidRequest
 from atlaskit.model import MAX_ENTITY_ID, Deletion, EntityIdentity, Tenant, ValueType, entity_id_of
 
 from atlas_ingest.acks import AckLevel
-from atlas_ingest.draft import Draft, Flaw
+from atlas_ingest.draft import MAX_ITEMS, Draft, Flaw
 from atlas_ingest.wire import was_not_utf8
 
-MAX_ITEMS = 50_000
 MAX_DELETES = 10_000
 MAX_ENCODED_BYTES = 8 * 1024 * 1024
 MAX_DECODED_BYTES = 64 * 1024 * 1024
