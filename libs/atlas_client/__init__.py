@@ -23,7 +23,7 @@ from atlas_client.answers import (
     Written,
 )
 from atlas_client.client import AtlasClient
-from atlas_client.columns import ColumnBuilder, Write, batches_of, rows_of
+from atlas_client.columns import ColumnBuilder, Write, batches_of, batches_of_frame, rows_of
 from atlas_client.errors import CallFailed
 from atlas_client.freshness import Fallback, Freshness, Policy, Requirement, Source, UseCase
 from atlas_client.session import Session
@@ -60,5 +60,6 @@ __all__ = [
     "Write",
     "Written",
     "batches_of",
+    "batches_of_frame",
     "rows_of",
 ]

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from grpc import StatusCode, aio
 
+from atlas_client.budget import RetryBudget
 from atlas_client.errors import CallFailed
 
 Answer = TypeVar("Answer")
@@ -46,23 +47,24 @@ class Deadline:
         return max(self._at - time.monotonic(), 0.0)
 
 
-async def pause(failure: CallFailed, attempt: int, deadline: Deadline) -> None:
+async def pause(failure: CallFailed, attempt: int, deadline: Deadline, budget: RetryBudget) -> None:
     """Wait until the next attempt may be made. Raises the failure if there must not be one."""
     seconds = pause_before_retry(failure, attempt, deadline.remaining(), random.random())
-    if seconds is None:
+    if seconds is None or not budget.take():
         raise failure
     await asyncio.sleep(seconds)
 
 
-async def call(method: Callable[..., Any], request: Any, deadline: Deadline) -> Any:
-    """Return the answer to a request whose repetition is safe. Raises CallFailed.
+async def call(method: Callable[..., Any], request: Any, deadline: Deadline, budget: RetryBudget) -> Any:
+    """Return the answer to a request whose repetition is safe. Raises CallFailed, also when the budget is used up.
 
     Each attempt sends the very same request, so a request_id stays what it was.
     """
     attempt = 1
+    budget.called()
     while True:
         try:
             return await method(request, timeout=deadline.remaining())
         except aio.AioRpcError as error:
-            await pause(CallFailed.of(error), attempt, deadline)
+            await pause(CallFailed.of(error), attempt, deadline, budget)
         attempt += 1

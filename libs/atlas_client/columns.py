@@ -12,6 +12,7 @@ import numpy.typing as npt
 from atlas.ingest.v1 import value_pb2 as pb
 from atlas.ingest.v1.ingest_service_pb2 import ColumnBatch
 
+from atlas_client.frames import Frame, frame_of, table_of
 from atlas_client.values import Scalar, Uint64, ValueType, check, microseconds, type_of
 
 Entity = str | int
@@ -61,6 +62,11 @@ class ColumnBuilder:
 
     def __len__(self) -> int:
         return len(self._columns.value_types)
+
+    @property
+    def size_bytes(self) -> int:
+        """Return about how many bytes the batch takes encoded."""
+        return self._bytes
 
     @property
     def full(self) -> bool:
@@ -127,13 +133,53 @@ class ColumnBuilder:
             raise ValueError(f"event_times_us: {times.shape} for {len(entities)} entities")
         rows = [self._entity(entity, asset_type) for entity in _plain(entities)]
         for name, (kind, column) in table.items():
-            self._columns.entity_indexes.extend(rows)
-            self._columns.attribute_indexes.extend([self._place(self._attributes, name)] * len(rows))
-            self._columns.event_times_us.extend(times.tolist())
-            self._columns.value_types.extend([cast("pb.ValueType.ValueType", kind.value)] * len(rows))
-            self._columns.source_type_indexes.extend([0] * len(rows))
-            self._values[kind].extend(column)
-            self._bytes += ITEM_BYTES * len(rows) + (sum(map(len, column)) if kind >= ValueType.STRING else 0)
+            self._extend(name, kind, np.array(rows, np.int64), times, column)
+
+    def _extend(
+        self,
+        attribute: str,
+        kind: ValueType,
+        places: npt.NDArray[np.int64],
+        times: npt.NDArray[np.int64],
+        values: list[Any],
+    ) -> None:
+        count = len(places)
+        if not count:
+            return
+        self._columns.entity_indexes.extend(places.tolist())
+        self._columns.attribute_indexes.extend([self._place(self._attributes, attribute)] * count)
+        self._columns.event_times_us.extend(times.tolist())
+        self._columns.value_types.extend([cast("pb.ValueType.ValueType", kind.value)] * count)
+        self._columns.source_type_indexes.extend([0] * count)
+        self._values[kind].extend(values)
+        self._bytes += ITEM_BYTES * count + (sum(map(len, values)) if kind >= ValueType.STRING else 0)
+
+    def add_dicts(
+        self, rows: Iterable[Mapping[str, Any]], *, entity: str, event_time: str, asset_type: str = ""
+    ) -> None:
+        """Add a dict for each entity and time: `entity` and `event_time` name two of its keys, the others are attributes.
+
+        None is no value. Raises what `add` raises, and KeyError for a row without one of the two keys; the rows before
+        it stay."""
+        for row in rows:
+            for attribute, value in row.items():
+                if attribute not in {entity, event_time} and value is not None:
+                    self.add(row[entity], attribute, value, row[event_time], asset_type=asset_type)
+
+    def add_frame(self, data: Any, *, entity: str, event_time: str, asset_type: str = "") -> None:
+        """Add a pyarrow Table or RecordBatch, or a pandas DataFrame: a row for each entity and time.
+
+        `entity` and `event_time` name two of its columns, the others are attributes. Nulls, and NaN in pandas, are no
+        values. Times have a zone, or are microseconds since 1970. pyarrow must be installed. Raises ValueError or
+        TypeError naming the column; nothing is added then. Of more than one batch: `batches_of_frame`."""
+        self._add_frame(frame_of(table_of(data), entity, event_time), asset_type)
+
+    def _add_frame(self, frame: Frame, asset_type: str) -> None:
+        places = np.array([self._entity(one, asset_type) for one in frame.entities], np.int64)
+        for column in frame.columns:
+            self._extend(
+                column.name, column.kind, places[column.rows], frame.event_times_us[column.rows], column.values
+            )
 
     def build(self) -> ColumnBatch:
         """Return the batch, which is the caller's; the builder has done its work and takes no more."""
@@ -176,6 +222,22 @@ def batches_of(rows: Iterable[Write]) -> Iterator[ColumnBatch]:
             builder = ColumnBuilder()
     if len(builder):
         yield builder.build()
+
+
+def batches_of_frame(data: Any, *, entity: str, event_time: str, asset_type: str = "") -> Iterator[ColumnBatch]:
+    """Yield a table as batches within the contract's limits, in order; the arguments are those of `add_frame`."""
+    table = table_of(data)
+    rows = max(MAX_ITEMS // max(table.num_columns - 2, 1), 1)
+    pieces = [table.slice(start, rows) for start in range(0, table.num_rows, rows)][::-1]
+    while pieces:
+        piece = pieces.pop()
+        builder = ColumnBuilder()
+        builder.add_frame(piece, entity=entity, event_time=event_time, asset_type=asset_type)
+        half = piece.num_rows // 2
+        if builder.size_bytes > MAX_BYTES and half:
+            pieces += [piece.slice(half), piece.slice(0, half)]
+        elif len(builder):
+            yield builder.build()
 
 
 def rows_of(batch: ColumnBatch) -> list[Write]:

@@ -21,6 +21,7 @@ from atlas_client.answers import (
     entity_of,
     observed_of,
 )
+from atlas_client.budget import RetryBudget
 from atlas_client.calls import Deadline, call
 from atlas_client.columns import Entity
 from atlas_client.freshness import Freshness, Requirement, Source, freshness_of
@@ -39,6 +40,7 @@ class Reads:
     """
 
     def __init__(self, channel: aio.Channel) -> None:
+        self._read_budget = RetryBudget()
         self._query = grpc_pb.QueryServiceStub(channel)
 
     async def get_entity(
@@ -184,10 +186,12 @@ class Reads:
         """Return the certificate once a copy covers the token; for jobs that read a copy themselves."""
         wanted = freshness_pb2.DataSource.Value(f"DATA_SOURCE_{source.name}")
         request = pb.WaitForPositionRequest(tenant_id=tenant_id, token=token, source=wanted)
-        return freshness_of((await call(self._query.WaitForPosition, request, Deadline(timeout))).freshness)
+        return freshness_of(
+            (await call(self._query.WaitForPosition, request, Deadline(timeout), self._read_budget)).freshness
+        )
 
     async def _read(self, method: Callable[..., Any], request: Any, session: Session | None, timeout: timedelta) -> Any:
-        answer = await call(method, request, Deadline(timeout))
+        answer = await call(method, request, Deadline(timeout), self._read_budget)
         if session is not None:
             session.saw(answer.freshness.session_token)
         return answer

@@ -13,6 +13,7 @@ from atlas.ingest.v1 import ingest_service_pb2 as pb
 from grpc import StatusCode, aio
 
 from atlas_client.answers import BatchOutcome, written_of
+from atlas_client.budget import RetryBudget
 from atlas_client.calls import Deadline, call, pause
 from atlas_client.errors import CallFailed
 
@@ -24,7 +25,10 @@ CODES: dict[int, StatusCode] = {code.value[0]: code for code in StatusCode}
 class BatchStream:
     """Sends batches and takes their answers in order. What was not answered when the connection broke is sent again."""
 
-    def __init__(self, stream: Callable[..., Any], unary: Callable[..., Any], deadline: Deadline) -> None:
+    def __init__(
+        self, stream: Callable[..., Any], unary: Callable[..., Any], deadline: Deadline, budget: RetryBudget
+    ) -> None:
+        self._budget = budget
         self._open = stream
         self._unary = unary
         self._deadline = deadline
@@ -37,6 +41,7 @@ class BatchStream:
         try:
             async for write in writes:
                 self._unanswered.append(write)
+                self._budget.called()
                 await self._step(write)
                 if len(self._unanswered) >= WINDOW:
                     yield await self._next()
@@ -61,8 +66,8 @@ class BatchStream:
     async def _alone(self, write: pb.WriteAttributesRequest, refusal: CallFailed) -> BatchOutcome:
         # Too full for it: once more by itself, while the rest of the stream waits, which is what eases the load.
         try:
-            await pause(refusal, 1, self._deadline)
-            answer = await call(self._unary, write, self._deadline)
+            await pause(refusal, 1, self._deadline, self._budget)
+            answer = await call(self._unary, write, self._deadline, self._budget)
         except CallFailed as error:
             return BatchOutcome(write.request_id, None, error)
         return BatchOutcome(write.request_id, written_of(write.request_id, answer), None)
@@ -79,7 +84,7 @@ class BatchStream:
             except aio.AioRpcError as error:
                 self._call = None
                 self._breaks += 1
-                await pause(CallFailed.of(error), self._breaks, self._deadline)
+                await pause(CallFailed.of(error), self._breaks, self._deadline, self._budget)
 
     async def _finish(self) -> None:
         if self._call is not None:

@@ -13,6 +13,7 @@ from atlas.ingest.v1 import ingest_service_pb2_grpc as grpc_pb
 from grpc import aio
 
 from atlas_client.answers import AckLevel, BatchOutcome, Identity, Tenant, Written, tenant_of, written_of
+from atlas_client.budget import RetryBudget
 from atlas_client.calls import Deadline, call
 from atlas_client.columns import Entity, Write
 from atlas_client.session import Session
@@ -44,6 +45,7 @@ class Writes:
     """
 
     def __init__(self, channel: aio.Channel) -> None:
+        self._write_budget = RetryBudget()
         self._ingest = grpc_pb.IngestServiceStub(channel)
         self._tenants = grpc_pb.TenantServiceStub(channel)
 
@@ -100,7 +102,9 @@ class Writes:
                 request.columns.CopyFrom(batch)
                 yield request
 
-        stream = BatchStream(self._ingest.StreamWriteAttributes, self._ingest.WriteAttributes, Deadline(timeout))
+        stream = BatchStream(
+            self._ingest.StreamWriteAttributes, self._ingest.WriteAttributes, Deadline(timeout), self._write_budget
+        )
         async with aclosing(requests()) as writes, aclosing(stream.outcomes(writes)) as outcomes:
             async for outcome in outcomes:
                 if session is not None and outcome.written is not None:
@@ -124,7 +128,7 @@ class Writes:
             deletes=map(_delete, deletes),
             ack_level=_ack(ack_level),
         )
-        answer = await call(self._ingest.DeleteAttributes, request, Deadline(timeout))
+        answer = await call(self._ingest.DeleteAttributes, request, Deadline(timeout), self._write_budget)
         return _noted(written_of(request.request_id, answer), session)
 
     async def create_tenant(
@@ -143,21 +147,23 @@ class Writes:
             shard_spread=shard_spread,
             attribute_key_quota=attribute_key_quota,
         )
-        return tenant_of((await call(self._tenants.CreateTenant, request, Deadline(timeout))).tenant)
+        return tenant_of(
+            (await call(self._tenants.CreateTenant, request, Deadline(timeout), self._write_budget)).tenant
+        )
 
     async def list_tenants(self, *, timeout: timedelta = TIMEOUT) -> list[Tenant]:
         """Return every tenant, by id."""
         deadline, tenants, page_token = Deadline(timeout), list[Tenant](), ""
         while True:
             request = pb.ListTenantsRequest(page_size=1000, page_token=page_token)
-            page = await call(self._tenants.ListTenants, request, deadline)
+            page = await call(self._tenants.ListTenants, request, deadline, self._write_budget)
             tenants.extend(map(tenant_of, page.tenants))
             page_token = page.next_page_token
             if not page_token:
                 return tenants
 
     async def _write(self, request: pb.WriteAttributesRequest, session: Session | None, timeout: timedelta) -> Written:
-        answer = await call(self._ingest.WriteAttributes, request, Deadline(timeout))
+        answer = await call(self._ingest.WriteAttributes, request, Deadline(timeout), self._write_budget)
         return _noted(written_of(request.request_id, answer), session)
 
 
