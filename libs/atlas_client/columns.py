@@ -157,7 +157,7 @@ class ColumnBuilder:
     def add_dicts(
         self, rows: Iterable[Mapping[str, Any]], *, entity: str, event_time: str, asset_type: str = ""
     ) -> None:
-        """Add a dict for each entity and time: `entity` and `event_time` name two of its keys, the others are attributes.
+        """Add a dict for each entity and time; `entity` and `event_time` name two of its keys, others are attributes.
 
         None is no value. Raises what `add` raises, and KeyError for a row without one of the two keys; the rows before
         it stay."""
