@@ -35,7 +35,7 @@ T = TypeVar("T", str, int)
 
 
 def draft_of_columns(columns: ColumnBatch, identity: EntityIdentity) -> Draft:
-    """Return the draft of a batch in columns. Raises InvalidRequest if one is too long, or a dictionary not its kind."""
+    """Return the draft of columns. Raises InvalidRequest for one too long or a dictionary of the other kind."""
     keyed = identity is EntityIdentity.KEYED
     other = columns.entity_ids if keyed else columns.entity_keys
     if other:
