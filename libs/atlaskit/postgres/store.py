@@ -99,7 +99,7 @@ class StoreWriter:
         if not len(rows):
             return []
         frame = frame_of(rows)
-        await self._writer.copy(history.TABLE, frame.columns, frame.octets)
+        await self._writer.copy_history(frame.columns, frame.octets)
         ledger.add(history.TABLE, rows.shards, rows.versions)
         return await self._key_types.note(self._writer, rows)
 
@@ -174,14 +174,15 @@ def _outcome(batch: WriteBatch, stored: StoredAnswer, token: Token, *, repeated:
 class PostgresStore:
     """Opens writers on one primary that share what they know of its dictionaries."""
 
-    def __init__(self, dsn: str, *, quorum: bool = False, names: int = 200_000) -> None:
+    def __init__(self, dsn: str, *, quorum: bool = False, staged: bool = False, names: int = 200_000) -> None:
         self._dsn = dsn
         self._quorum = quorum
+        self._staged = staged
         self._dictionaries = Dictionaries(names)
         self._key_types = KeyTypes(names)
 
     @asynccontextmanager
     async def writer(self) -> AsyncIterator[StoreWriter]:
         """Yield a writer on a connection of its own. Raises what `open_writer` raises."""
-        async with open_writer(self._dsn, quorum=self._quorum) as writer:
+        async with open_writer(self._dsn, quorum=self._quorum, staged=self._staged) as writer:
             yield StoreWriter(writer, self._dictionaries, self._key_types)

@@ -25,6 +25,8 @@ from atlaskit.sql import load
 SQL = load(Path(__file__).parent / "queries")
 COMMIT_LIMIT = timedelta(seconds=10)  # a COMMIT that takes longer has an unknown outcome
 MAX_TRACEPARENTS = 64
+HISTORY = "entity_attributes"
+STAGE = "staged_attributes"  # a temporary table of the connection
 COPY_PIECE = 512 * 1024  # bytes that go to the socket at once
 
 # Tenant and request.
@@ -72,8 +74,9 @@ class Writer:
     Once the outcome of a COMMIT is unknown, or the connection broke, `usable` is False for ever: its number is retired.
     """
 
-    def __init__(self, connection: asyncpg.Connection[Row], epoch: int, number: int) -> None:
+    def __init__(self, connection: asyncpg.Connection[Row], epoch: int, number: int, *, staged: bool = False) -> None:
         self._connection = connection
+        self._staged = staged
         self._sequence = 0
         self._retired = False
         self._unsure = False
@@ -91,10 +94,13 @@ class Writer:
         with self._guarded(STATEMENT_LIMIT), translated(statement):
             return await self._connection.fetch(SQL[statement], *values)
 
-    async def copy(self, table: str, columns: Sequence[str], octets: bytes) -> None:
-        """Append rows to a table by COPY; they come in its binary format."""
+    async def copy_history(self, columns: Sequence[str], octets: bytes) -> None:
+        """Append rows to the history; they come in COPY's binary format."""
+        table = STAGE if self._staged else HISTORY
         with self._guarded(STATEMENT_LIMIT), translated(f"COPY {table}"):
             await self._connection.copy_to_table(table, source=_pieces(octets), columns=columns, format="binary")
+        if self._staged:
+            await self.fetch("insert_staged")
 
     async def reserve(self) -> int:
         """Return the next transaction number. Call it once everything in the transaction has arrived, never ahead."""
@@ -237,9 +243,9 @@ def _unknown(cause: str) -> OutcomeUnknown:
 
 @asynccontextmanager
 async def open_writer(
-    dsn: str, *, quorum: bool = False, application_name: str = "atlas-ingest"
+    dsn: str, *, quorum: bool = False, staged: bool = False, application_name: str = "atlas-ingest"
 ) -> AsyncIterator[Writer]:
-    """Yield a writer registered in the ledger, on a connection of its own.
+    """Yield a writer registered in the ledger, on a connection of its own. `staged`: rows pass through a temporary table.
 
     Raises EpochNotRegistered while the server's epoch is unknown, WrongServer on a standby or one that acknowledges
     before a commit is durable (`quorum`: before the standbys have it), Unavailable when it does not answer.
@@ -254,7 +260,9 @@ async def open_writer(
         with translated("registering a writer"):
             epoch = await _epoch(connection, quorum)
             number = await connection.fetchval(SQL["register_writer"], epoch)
-        yield Writer(connection, epoch, number)
+            if staged:
+                await connection.execute(SQL["create_stage"])
+        yield Writer(connection, epoch, number, staged=staged)
     finally:
         with suppress(AtlasError), translated("closing a writer"):
             await connection.close(timeout=CONNECT_LIMIT.total_seconds())

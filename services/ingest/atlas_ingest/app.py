@@ -18,7 +18,7 @@ from atlas_ingest.batcher import Limits, group_commit
 from atlas_ingest.fair_queue import QueueLimits
 from atlas_ingest.handlers import services_of
 from atlas_ingest.servicer import IngestServicer
-from atlas_ingest.settings import PrimaryMode, Settings
+from atlas_ingest.settings import CopyWay, PrimaryMode, Settings
 from atlas_ingest.tenants import TenantServicer
 from atlas_ingest.token_bucket import Allowance
 
@@ -40,7 +40,8 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     )
     allowance = Allowance(settings.tenant_rows_per_second, settings.tenant_burst_rows)
     quorum = settings.primary_mode is PrimaryMode.QUORUM
-    store = PostgresStore(settings.postgres_dsn, quorum=quorum, names=settings.names)
+    staged = settings.copy_way is CopyWay.STAGED
+    store = PostgresStore(settings.postgres_dsn, quorum=quorum, staged=staged, names=settings.names)
     async with (
         open_tracing(SERVICE, settings) as tracer,
         open_pool(settings.postgres_dsn, max_size=settings.lookups, application_name="atlas-ingest-lookup") as pool,

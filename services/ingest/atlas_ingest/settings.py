@@ -17,11 +17,19 @@ class PrimaryMode(StrEnum):
     QUORUM = "quorum"  # that of its synchronous standbys too
 
 
+class CopyWay(StrEnum):
+    """How rows reach the history."""
+
+    DIRECT = "direct"  # by COPY
+    STAGED = "staged"  # by COPY into a temporary table, and on by INSERT
+
+
 class Settings(ServiceSettings):
     """Settings of `ingest`; each is read from `ATLAS_` and its name in upper case."""
 
     postgres_dsn: str  # the primary, as role atlas_ingest; no default: its absence stops the start
     primary_mode: PrimaryMode = PrimaryMode.SINGLE
+    copy_way: CopyWay = CopyWay.DIRECT
     writers: int = Field(default=3, ge=1, le=16)  # connections that commit; each is a writer in the ledger
     queue_rows: PositiveInt = 500_000  # items waiting for a commit; one batch more is RESOURCE_EXHAUSTED
     queue_bytes: PositiveInt = 256 * 1024 * 1024  # the same in decoded bytes

@@ -35,6 +35,17 @@ LEFT JOIN (
     unnest($4::integer[], $5::uuid[]) AS asked (tenant_id, request_id) JOIN ingest_requests AS r USING (tenant_id, request_id)
 ) ON true;
 
+-- name: create_stage
+-- Of the connection, and so never captured.
+CREATE TEMPORARY TABLE staged_attributes (LIKE entity_attributes INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
+
+-- name: insert_staged
+INSERT INTO entity_attributes (tenant_id, entity_id, attribute_id, shard, value_type, value_int, value_uint, value_double, value_bool,
+    value_text, value_bytes, event_time, row_version, deletion, asset_type_id, source_type_id)
+SELECT tenant_id, entity_id, attribute_id, shard, value_type, value_int, value_uint, value_double, value_bool,
+    value_text, value_bytes, event_time, row_version, deletion, asset_type_id, source_type_id
+FROM staged_attributes;
+
 -- name: close_transaction
 -- The ledger row, the writer's place in the vector and the answers to requests. Nothing may cancel the COMMIT that follows: a
 -- cancelled wait for a synchronous standby would acknowledge what only this server has, so the limit on statements ends here.
