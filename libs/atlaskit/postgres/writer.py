@@ -245,7 +245,7 @@ def _unknown(cause: str) -> OutcomeUnknown:
 async def open_writer(
     dsn: str, *, quorum: bool = False, staged: bool = False, application_name: str = "atlas-ingest"
 ) -> AsyncIterator[Writer]:
-    """Yield a writer registered in the ledger, on a connection of its own. `staged`: rows pass through a temporary table.
+    """Yield a writer registered in the ledger, on a connection of its own. `staged`: rows pass a temporary table.
 
     Raises EpochNotRegistered while the server's epoch is unknown, WrongServer on a standby or one that acknowledges
     before a commit is durable (`quorum`: before the standbys have it), Unavailable when it does not answer.
