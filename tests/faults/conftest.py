@@ -1,8 +1,8 @@
-"""When a test of faults fails, its report says how the parts on the way to the copies were."""
+"""What tests of faults share; when one fails, its report says how the parts on the way to the copies were."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
 import httpx
@@ -10,8 +10,16 @@ import pytest
 from atlas_local.launch import Launched
 from atlas_local.process import ChildProcess
 from atlas_local.stack import LocalStack
+from faults.site import Site, site
 
 LINES = 40
+
+
+@pytest.fixture(scope="package")
+async def here(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """A primary and an ingest that these tests may kill."""
+    async with site(tmp_path_factory.mktemp("faults") / "here") as one:
+        yield one
 
 
 @pytest.hookimpl(wrapper=True)
@@ -23,6 +31,10 @@ def pytest_runtest_makereport(
         found = getattr(item, "funcargs", {})
         if isinstance(stack := found.get("stack"), LocalStack):
             report.sections += sections_of_stack(stack)
+        if isinstance(here := found.get("here"), Site):
+            report.sections += [
+                (f"{one.name}: end of its log", one.log_tail(LINES)) for one in (here.ingest, here.primary)
+            ]
         if isinstance(atlas := found.get("atlas"), Launched):
             report.sections += [(f"{one.name}: end of its log", one.log_tail(LINES)) for one in services(atlas)]
     return report

@@ -4,71 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from atlas_client import AtlasClient
-from atlas_local.platform import grpc_ready
-from atlas_local.ports import HOST, assign_in
-from atlas_local.postgres import PostgresServer, PostgresTuning
-from atlas_local.process import ChildProcess, Command
-from atlas_local.scratch import register_first_epoch, scratch_cluster
+from atlas_local.postgres import PostgresServer
 from faults.book import (
-    Attempts,
     Book,
-    counted_client,
     expect_exactly_once,
     expect_first_answers,
     keep_cancelling,
     keep_writing,
     until_acknowledged,
 )
+from faults.site import Site, site
 
 OUTAGE = 30.0  # seconds
 WRITERS = 12
-_tenants = itertools.count(1)
-
-
-@dataclass(frozen=True)
-class Site:
-    """A primary with one ingest of its own, and a client that counts."""
-
-    primary: PostgresServer
-    ingest: ChildProcess
-    client: AtlasClient
-    attempts: Attempts
-
-    async def book(self) -> Book:
-        return Book(await self.client.create_tenant(f"faults/{next(_tenants)}"))
-
-
-@asynccontextmanager
-async def site(folder: Path) -> AsyncIterator[Site]:
-    folder.mkdir()
-    tuning = PostgresTuning(shared_buffers="64MB", max_wal_size="1GB")
-    async with scratch_cluster(tuning, replica=False) as cluster:
-        primary = cluster.primary
-        await register_first_epoch(primary.dsn())
-        address = f"{HOST}:{assign_in(folder, ('ingest',), {})['ingest']}"
-        environment = {"ATLAS_POSTGRES_DSN": primary.dsn("atlas_ingest"), "ATLAS_ADDRESS": address}
-        command = Command([sys.executable, "-m", "atlas_ingest"], environment)
-        ingest = ChildProcess("ingest", command, folder / "ingest.log", lambda: grpc_ready(address), 30.0)
-        await ingest.start()
-        try:
-            async with counted_client(address) as (client, attempts):
-                yield Site(primary, ingest, client, attempts)
-        finally:
-            ingest.kill()
-
-
-@pytest.fixture(scope="module")
-async def here(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    async with site(tmp_path_factory.mktemp("faults") / "here") as one:
-        yield one
 
 
 @asynccontextmanager

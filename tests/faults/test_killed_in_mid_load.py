@@ -41,7 +41,9 @@ async def expect_everywhere(atlas: Launched, client: AtlasClient, tenant: Tenant
     assert held == {"primary": expected, "replica": expected, "olap": expected}
 
 
-@pytest.mark.parametrize("part", ["olap-sink", "connect", "kafka", "clickhouse", "ingest", "lag-monitor", "replica"])
+@pytest.mark.parametrize(
+    "part", ["olap-sink", "connect", "kafka", "clickhouse", "ingest", "lag-monitor", "replica", "primary"]
+)
 async def test_counts_are_equal_after_a_part_was_killed(
     atlas: Launched, client: AtlasClient, new_tenant: Callable[..., Awaitable[Tenant]], part: str
 ) -> None:

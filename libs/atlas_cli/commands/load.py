@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -42,6 +43,9 @@ def load_command(
         Path | None, typer.Option(help="Where it is kept what is done; default: .atlas/load/SET.json")
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Send everything, whatever an earlier run did")] = False,
+    key_quota: Annotated[
+        int | None, typer.Option(min=1, help="Attribute keys of each tenant that is registered; default: the set's")
+    ] = None,
 ) -> None:
     """Load a public telemetry set.
 
@@ -49,6 +53,8 @@ def load_command(
     reason. Ends with 0 when all is stored, 3 when values were refused, 4 when it had to stop before the end.
     """
     data_set = chosen(set_name)
+    if key_quota is not None:
+        data_set = replace(data_set, key_quota=key_quota)
     options = Options(in_flight=in_flight, batch_writes=batch, patience=timedelta(seconds=patience))
     path = None if again else resume_file or STATE / f"{data_set.name}.json"
     report = complete(loaded(data_set, paths or default_paths(data_set), ingest, path, options), ingest)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
+from typing import TypeVar
 
 from atlas.ingest.v1.ingest_service_pb2 import ColumnBatch
 from atlas_client import AtlasClient, CallFailed, ColumnBuilder, Tenant, Written
@@ -18,6 +19,8 @@ from atlas_cli.loading.ledger import Ledger
 from atlas_cli.loading.progress import Progress
 from atlas_cli.loading.report import Report
 from atlas_cli.sets import Batch, DataSet, Input, read_batches
+
+Answer = TypeVar("Answer")
 
 NAMESPACE = uuid.UUID("6f0d3d52-6f0c-5c39-9a4e-0d6c2f2a9b17")
 # After these the batch may or may not be stored; the same request id makes it safe to send it again.
@@ -135,6 +138,7 @@ class _Loading:
 
     async def run(self, parcels: Iterator[Parcel]) -> None:
         places = asyncio.Semaphore(self._options.in_flight)
+        # The first call is not repeated for long: where nobody serves, that should be said soon.
         self._tenants = {tenant.name: tenant for tenant in await self._client.list_tenants()}
         async with asyncio.TaskGroup() as group:
             # Reading is work for the processor; in a thread it leaves the calls in flight alone.
@@ -151,7 +155,9 @@ class _Loading:
     async def _tenant(self, name: str) -> Tenant:
         if name not in self._tenants:
             quota = self._set.key_quota
-            self._tenants[name] = await self._client.create_tenant(name, attribute_key_quota=quota)
+            self._tenants[name] = await self._patiently(
+                lambda: self._client.create_tenant(name, attribute_key_quota=quota)
+            )
         return self._tenants[name]
 
     def _skip(self, parcel: Parcel) -> None:
@@ -183,18 +189,26 @@ class _Loading:
         self._progress.advance(batch.bytes_read, len(batch.writes))
 
     async def _written(self, parcel: Parcel, tenant: Tenant, request_id: str) -> Written:
+        limit = self._options.call_timeout
+        try:
+            return await self._patiently(
+                lambda: self._client.write_columns(
+                    tenant.tenant_id, parcel.columns, request_id=request_id, timeout=limit
+                )
+            )
+        except CallFailed as failure:
+            batch = parcel.batch
+            place = f"{batch.file}, {batch.tenant}, batch {batch.number}"
+            raise Interrupted(f"{place}: {failure}. Run the same command again to go on from here.") from failure
+
+    async def _patiently(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Return the answer of a call that is safe to repeat. Raises its last failure when the patience is over."""
         give_up = time.monotonic() + self._options.patience.total_seconds()
         while True:
             try:
-                return await self._client.write_columns(
-                    tenant.tenant_id, parcel.columns, request_id=request_id, timeout=self._options.call_timeout
-                )
+                return await call()
             except CallFailed as failure:
                 if failure.code not in WORTH_WAITING or time.monotonic() >= give_up:
-                    batch = parcel.batch
-                    place = f"{batch.file}, {batch.tenant}, batch {batch.number}"
-                    raise Interrupted(
-                        f"{place}: {failure}. Run the same command again to go on from here."
-                    ) from failure
+                    raise
                 pause = max(PAUSE, failure.retry_after.total_seconds() if failure.retry_after else 0.0)
             await asyncio.sleep(min(pause, self._options.patience.total_seconds()))
