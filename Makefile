@@ -92,6 +92,7 @@ verify-data: build/protos ## Load all four sets whole and compare the counts in 
 .PHONY: bench bench-ingest
 bench-ingest: build/protos ## P1 to P7 and P22 of ingest beside their baselines (12 minutes); ROWS=P1,P4 for some
 	@$(BIN)/python -m benchmarks.ingest $(if $(ROWS),--rows $(ROWS))
+	@$(BIN)/python benchmarks/ingest_stages.py | tee build/bench/ingest.notes
 	@$(BIN)/python -m benchmarks.figures
 
 bench: bench-ingest ## Every benchmark; the figures go to docs/benchmarks.md

@@ -7,7 +7,7 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,15 +46,13 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def store(benchmark: str, figures: Mapping[str, Figure], notes: Iterable[str] = ()) -> Path:
+def store(benchmark: str, figures: Mapping[str, Figure]) -> Path:
     """Write the figures to `build/bench/<benchmark>.json`; rows that were not measured now stay as they were there."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{benchmark}.json"
     known = json.loads(path.read_text("utf-8")) if path.exists() else {}
     known |= {name: asdict(figure) for name, figure in figures.items()}
     known["measured"] = {"when": datetime.now(UTC).isoformat(timespec="minutes"), "machine": machine()}
-    if lines := list(notes):
-        known["notes"] = lines
     path.write_text(json.dumps(known, indent=2) + "\n", "utf-8")
     return path
 
@@ -77,7 +75,6 @@ def page() -> str:
     for path in sorted(RESULTS.glob("*.json")):
         known = json.loads(path.read_text("utf-8"))
         measured = known.pop("measured")
-        notes = known.pop("notes", [])
         lines += ["", f"## `make bench-{path.stem}`", "", f"{measured['when']} UTC; {measured['machine']}.", ""]
         lines += ["| # | ours / baseline | ratio | range | goal | detail |", "|---|---|---|---|---|---|"]
         for name, row in sorted(known.items(), key=lambda item: int(item[0][1:])):
@@ -86,8 +83,9 @@ def page() -> str:
             lines.append(
                 f"| {name} | {figure.what} | {figure.value:.2f} | {spread} | {figure.goal} | {figure.detail} |"
             )
-        if notes:
-            lines += ["", "```", *notes, "```"]
+        if (notes := path.with_suffix(".notes")).exists():
+            lines += ["", "Where the time of a batch goes, CPU microseconds a value:", "", "```"]
+            lines += [*notes.read_text("utf-8").splitlines(), "```"]
     return "\n".join(lines) + "\n"
 
 
