@@ -100,8 +100,9 @@ async def keep_cancelling(
         try:
             async with asyncio.timeout(chance.uniform(0.0, 0.015)):
                 written = await write(client, book, number)
-        except TimeoutError:
-            book.cancelled.add(number)
+        except (TimeoutError, CallFailed) as failure:
+            if isinstance(failure, TimeoutError):
+                book.cancelled.add(number)
             if chance.random() < 0.5:
                 await write_until_acknowledged(client, book, number)
         else:

@@ -16,10 +16,17 @@ LINES = 40
 
 
 @pytest.fixture(scope="package")
-async def here(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    """A primary and an ingest that these tests may kill."""
+async def one_site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     async with site(tmp_path_factory.mktemp("faults") / "here") as one:
         yield one
+
+
+@pytest.fixture
+async def here(one_site: Site) -> Site:
+    """A primary and an ingest that these tests may kill; what a failed test left dead is started again."""
+    await one_site.primary.start()
+    await one_site.ingest.start()
+    return one_site
 
 
 @pytest.hookimpl(wrapper=True)
