@@ -152,8 +152,6 @@ class Writer:
         traceparents: Sequence[str],
         touched: Touched,
     ) -> tuple[T, int]:
-        with translated("beginning a transaction"):
-            await self._connection.execute("BEGIN")
         opened = await self._open(limit, touched)
         result = await work(opened)
         keys = sorted(opened.answers)  # in key order, like every lock
