@@ -57,8 +57,8 @@ def run(
 
 
 def _collect_seldom() -> None:
-    # A service makes many objects that live as long as a call, and few rings of them: collecting after each 700 new ones,
-    # as is usual, costs ingest a tenth of its time. What was imported lives as long as the process and is not looked at.
+    # A service makes many objects that live as long as a call, and few rings of them. To collect after each 700 new
+    # ones, as is usual, costs ingest a tenth of its time. What was imported stays, and is not looked at again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
