@@ -36,7 +36,8 @@ CALLERS_FAULT = {
     StatusCode.FAILED_PRECONDITION,
     StatusCode.UNIMPLEMENTED,
 }
-MOST_GROWTH = 512 * 1024 * 1024
+# A message of 8 MB with nothing but empty texts is sixteen times as much once it is read; some may not be freed yet.
+MOST_GROWTH = 1024 * 1024 * 1024
 many = settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -51,17 +50,8 @@ def run(
         print(f"{service}: the settings are complete", file=sys.stderr)  # noqa: T201
         return 0
     configure_logs(service, chosen.log_level)
-    _collect_seldom()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_until_told(chosen, running))
-
-
-def _collect_seldom() -> None:
-    # A service makes many objects that live as long as a call, and few rings of them. To collect after each 700 new
-    # ones, as is usual, costs ingest a tenth of its time. What was imported stays, and is not looked at again.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 async def _until_told(settings: S, running: Running[S]) -> int:
