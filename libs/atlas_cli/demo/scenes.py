@@ -18,7 +18,7 @@ TENANT = "metar/K"
 OWN = "demo/own-writes"
 USE_CASES = (UseCase.DASHBOARD, UseCase.OPERATIONAL_REPORT, UseCase.ANALYTICS)
 SOURCES = (Source.PRIMARY, Source.REPLICA, Source.OLAP)
-_PATIENCE = timedelta(seconds=30)
+_PATIENCE = timedelta(seconds=180)  # for ClickHouse to take in all that was loaded, on a busy machine
 
 
 @dataclass(frozen=True, slots=True)
