@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
 from atlaskit.batch import WriteBatch, used
 from atlaskit.model import DICTIONARY_SHARD, RowVersion
 from atlaskit.postgres.ledger import Ledger
+from atlaskit.postgres.remembered import Remembered
 from atlaskit.postgres.writer import Transaction, Writer
-
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 
 
 class Dictionary(StrEnum):
@@ -60,10 +58,8 @@ class Dictionaries:
     """
 
     def __init__(self, limit: int = 200_000) -> None:
-        self._limit = limit
-        self._epoch = 0
-        self._ids: OrderedDict[Name, int] = OrderedDict()
-        self._counts: OrderedDict[int, tuple[int, int]] = OrderedDict()  # tenant -> greatest id counted, count
+        self._ids: Remembered[Name, int] = Remembered(limit)
+        self._counts: Remembered[int, tuple[int, int]] = Remembered(limit)  # tenant -> greatest id counted, count
 
     async def resolve(
         self, writer: Writer, names: Collection[Name], mentioned: Collection[Name], limit: timedelta
@@ -72,47 +68,25 @@ class Dictionaries:
 
         New names are committed in a transaction of their own, with its ledger row, before this returns.
         """
-        self._forget_other_epochs(writer.epoch)
-        wanted = {*names, *mentioned}
-        ids = {name: self._ids[name] for name in wanted if name in self._ids}
+        wanted, known = {*names, *mentioned}, self._ids.at(writer.epoch)
+        ids = {name: known[name] for name in wanted if name in known}
         if len(ids) < len(wanted):
             ids |= await _find(writer, sorted(name for name in wanted if name not in ids))
         if new := [name for name in names if name not in ids]:
             ids |= await self._add(writer, new, limit)
-        self._remember(writer.epoch, ids)
+        self._ids.put(writer.epoch, ids)
         return ids
-
-    def _forget_other_epochs(self, epoch: int) -> None:
-        # What was committed on another timeline may be lost on this one, and its ids given to other names.
-        if epoch > self._epoch:
-            self._epoch = epoch
-            self._ids.clear()
-            self._counts.clear()
 
     async def _add(self, writer: Writer, names: Sequence[Name], limit: timedelta) -> dict[Name, int]:
         number = await writer.reserve()
-        counts: dict[int, tuple[int, int]] = {}
+        counted, counts = self._counts.at(writer.epoch), dict[int, tuple[int, int]]()
 
         async def work(opened: Transaction) -> dict[Name, int]:
-            return await _Addition(writer, number, opened.ledger, self._counts, counts).run(names)
+            return await _Addition(writer, number, opened.ledger, counted, counts).run(names)
 
         added = await writer.transact(number, work, limit)
-        for tenant_id, count in counts.items() if writer.epoch == self._epoch else ():
-            _put(self._counts, tenant_id, count, self._limit)
+        self._counts.put(writer.epoch, counts)
         return added
-
-    def _remember(self, epoch: int, ids: Mapping[Name, int]) -> None:
-        if epoch != self._epoch:
-            return
-        for name, number in ids.items():
-            _put(self._ids, name, number, self._limit)
-
-
-def _put(cache: OrderedDict[_K, _V], key: _K, value: _V, limit: int) -> None:
-    cache[key] = value
-    cache.move_to_end(key)
-    if len(cache) > limit:
-        cache.popitem(last=False)
 
 
 async def _find(writer: Writer, names: Sequence[Name]) -> dict[Name, int]:

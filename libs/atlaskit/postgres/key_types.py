@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from atlaskit.postgres.history import Rows
+from atlaskit.postgres.remembered import Remembered
 from atlaskit.postgres.writer import Writer
 
 
@@ -25,18 +26,14 @@ class KeyTypes:
     Shared by the writers of a process."""
 
     def __init__(self, limit: int = 200_000) -> None:
-        self._limit = limit
-        self._epoch = 0
-        self._known: dict[KeyType, None] = {}
+        self._known: Remembered[KeyType, None] = Remembered(limit)
 
     async def note(self, writer: Writer, rows: Rows) -> list[KeyType]:
         """Write the types of these rows that are not known, in the writer's transaction, and return them.
 
         Once that is committed they may be `remember`ed."""
-        if writer.epoch > self._epoch:  # what was committed on another timeline may be lost on this one
-            self._epoch = writer.epoch
-            self._known.clear()
-        new = [one for one in key_types_of(rows) if one not in self._known]
+        known = self._known.at(writer.epoch)
+        new = [one for one in key_types_of(rows) if one not in known]
         if new:
             tenants, attributes, kinds = zip(*new, strict=True)
             await writer.fetch("insert_key_types", tenants, attributes, kinds)
@@ -44,11 +41,7 @@ class KeyTypes:
 
     def remember(self, epoch: int, committed: Iterable[KeyType]) -> None:
         """Take these as known; those remembered first are forgotten first."""
-        if epoch != self._epoch:
-            return
-        self._known.update(dict.fromkeys(committed))
-        while len(self._known) > self._limit:
-            del self._known[next(iter(self._known))]
+        self._known.put(epoch, dict.fromkeys(committed))
 
 
 def key_types_of(rows: Rows) -> list[KeyType]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -21,10 +21,25 @@ from atlaskit.postgres.frames import frame_of
 from atlaskit.postgres.history import Numbered, shards_of_ids
 from atlaskit.postgres.key_types import KeyType, KeyTypes
 from atlaskit.postgres.ledger import Ledger
-from atlaskit.postgres.writer import RequestKey, StoredAnswer, Touched, Transaction, Writer, open_writer
+from atlaskit.postgres.writer import RequestKey, Touched, Transaction, Writer, open_writer
 
 ATTEMPTS = 4
 Outcome: TypeAlias = Written | AtlasError
+
+
+class Stored(NamedTuple):
+    """A request that is committed."""
+
+    digest: bytes
+    answer: Answer
+
+
+class _Done(NamedTuple):
+    """What a transaction found stored, what it stored, and the types of keys that it noted."""
+
+    found: Mapping[RequestKey, Stored]
+    answers: Mapping[RequestKey, Stored]
+    met: Sequence[KeyType]
 
 
 class StoreWriter:
@@ -65,28 +80,23 @@ class StoreWriter:
         writes = names_of(batch for batch in asked.values() if not batch.deletes)
         deletes = names_of(batch for batch in asked.values() if batch.deletes)
         ids = await self._dictionaries.resolve(self._writer, writes, deletes, limit)
-        met: list[KeyType] = []
 
-        async def work(opened: Transaction) -> dict[RequestKey, StoredAnswer]:
+        async def work(opened: Transaction) -> _Done:
             fresh = [batch.copied() for key, batch in asked.items() if key not in opened.found]
             for batch in fresh:
                 refuse_unnamed(batch, ids)
-            met.extend(await self._write_rows(opened.ledger, numbered_of(self._writer.epoch, number, fresh, ids)))
-            opened.answers = {_key(batch): (batch.digest, Answer.of(batch, opened.began).encode()) for batch in fresh}
-            known.update(opened.found)
-            return {**opened.found, **opened.answers}
+            met = await self._write_rows(opened.ledger, numbered_of(self._writer.epoch, number, fresh, ids))
+            answers = {_key(batch): Stored(batch.digest, Answer.of(batch, opened.began)) for batch in fresh}
+            opened.answers = {key: (stored.digest, stored.answer.encode()) for key, stored in answers.items()}
+            found = {key: Stored(digest, Answer.decode(result)) for key, (digest, result) in opened.found.items()}
+            return _Done(found, answers, met)
 
-        known: set[RequestKey] = set()
         touched = Touched(erased_tenants(batches), list(asked))
         traceparents = [batch.traceparent for batch in batches if batch.traceparent]
-        answers = await self._writer.transact(number, work, limit, traceparents, touched)
-        self._key_types.remember(self._writer.epoch, met)
+        done = await self._writer.transact(number, work, limit, traceparents, touched)
+        self._key_types.remember(self._writer.epoch, done.met)
         token = await self._writer.flushed()
-        outcomes: list[Outcome] = []
-        for batch in batches:
-            outcomes.append(_outcome(batch, answers[_key(batch)], token, repeated=_key(batch) in known))
-            known.add(_key(batch))
-        return outcomes
+        return _outcomes(batches, done, token)
 
     async def _write_rows(self, ledger: Ledger, numbered: Sequence[Numbered]) -> list[KeyType]:
         wishes = entities.wishes_of(numbered)
@@ -163,12 +173,20 @@ def _key(batch: WriteBatch) -> RequestKey:
     return batch.tenant.tenant_id, batch.request_id
 
 
-def _outcome(batch: WriteBatch, stored: StoredAnswer, token: Token, *, repeated: bool) -> Outcome:
-    digest, encoded = stored
-    if digest != batch.digest:
+def _outcomes(batches: Sequence[WriteBatch], done: _Done, token: Token) -> list[Outcome]:
+    known, outcomes = set(done.found), list[Outcome]()
+    for batch in batches:
+        key = _key(batch)
+        stored = done.found[key] if key in done.found else done.answers[key]
+        outcomes.append(_outcome(batch, stored, token, repeated=key in known))
+        known.add(key)
+    return outcomes
+
+
+def _outcome(batch: WriteBatch, stored: Stored, token: Token, *, repeated: bool) -> Outcome:
+    if stored.digest != batch.digest:
         return RequestIdReused(f"request_id {batch.request_id} was used before with other content; use a new one")
-    answer = Answer.decode(encoded)
-    return Written(answer, token if answer.count(ItemState.STORED) else None, repeated)
+    return Written(stored.answer, token if stored.answer.count(ItemState.STORED) else None, repeated)
 
 
 class PostgresStore:

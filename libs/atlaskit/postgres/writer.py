@@ -18,6 +18,7 @@ from atlaskit.errors import AtlasError, DeadlinePassed, EpochNotRegistered, Outc
 from atlaskit.model import RowVersion
 from atlaskit.position import Lsn, Token
 from atlaskit.postgres.errors import Conflict, WrongServer, translated
+from atlaskit.postgres.history import TABLE
 from atlaskit.postgres.ledger import Ledger
 from atlaskit.postgres.pool import CONNECT_LIMIT, STATEMENT_LIMIT, Row
 from atlaskit.sql import load
@@ -25,7 +26,6 @@ from atlaskit.sql import load
 SQL = load(Path(__file__).parent / "queries")
 COMMIT_LIMIT = timedelta(seconds=10)  # a COMMIT that takes longer has an unknown outcome
 MAX_TRACEPARENTS = 64
-HISTORY = "entity_attributes"
 STAGE = "staged_attributes"  # a temporary table of the connection
 COPY_PIECE = 512 * 1024  # bytes that go to the socket at once
 
@@ -96,7 +96,7 @@ class Writer:
 
     async def copy_history(self, columns: Sequence[str], octets: bytes) -> None:
         """Append rows to the history; they come in COPY's binary format."""
-        table = STAGE if self._staged else HISTORY
+        table = STAGE if self._staged else TABLE
         with self._guarded(STATEMENT_LIMIT), translated(f"COPY {table}"):
             await self._connection.copy_to_table(table, source=_pieces(octets), columns=columns, format="binary")
         if self._staged:

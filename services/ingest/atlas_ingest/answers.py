@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from atlas.ingest.v1 import ingest_service_pb2 as pb2
 from atlaskit.batch import Answer, ItemState, Written
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from atlas_ingest.acks import AckLevel
 
@@ -20,35 +21,34 @@ class Outcome(NamedTuple):
 
 def write_response_of(outcome: Outcome) -> pb2.WriteAttributesResponse:
     """Return the answer to a batch of writes."""
-    written, answer = outcome.written, outcome.written.answer
-    response = pb2.WriteAttributesResponse(
-        item_states=answer.states,  # type: ignore[arg-type]  # the same numbers
-        refusals=_refusals(answer),
-        stored_count=answer.count(ItemState.STORED),
+    answer = outcome.written.answer
+    return pb2.WriteAttributesResponse(
+        **_common(outcome),
         superseded_count=answer.count(ItemState.SUPERSEDED),
         refused_count=answer.count(ItemState.REFUSED),
-        write_token=str(written.token) if written.token else "",
-        reached_ack_level=outcome.ack_level,  # type: ignore[arg-type]  # the same numbers
-        repeated=written.repeated,
         trace_id=outcome.trace_id,
     )
-    response.commit_time.FromDatetime(answer.commit_time)
-    return response
 
 
 def delete_response_of(outcome: Outcome) -> pb2.DeleteAttributesResponse:
     """Return the answer to a batch of deletes."""
+    return pb2.DeleteAttributesResponse(**_common(outcome))
+
+
+def _common(outcome: Outcome) -> dict[str, Any]:
+    # The fields that mean the same in both answers, by name. States and levels have the numbers of the contract.
     written, answer = outcome.written, outcome.written.answer
-    response = pb2.DeleteAttributesResponse(
-        item_states=answer.states,  # type: ignore[arg-type]  # the same numbers
-        refusals=_refusals(answer),
-        stored_count=answer.count(ItemState.STORED),
-        write_token=str(written.token) if written.token else "",
-        reached_ack_level=outcome.ack_level,  # type: ignore[arg-type]  # the same numbers
-        repeated=written.repeated,
-    )
-    response.commit_time.FromDatetime(answer.commit_time)
-    return response
+    committed = Timestamp()
+    committed.FromDatetime(answer.commit_time)
+    return {
+        "item_states": answer.states,
+        "refusals": _refusals(answer),
+        "stored_count": answer.count(ItemState.STORED),
+        "write_token": str(written.token) if written.token else "",
+        "reached_ack_level": outcome.ack_level,
+        "commit_time": committed,
+        "repeated": written.repeated,
+    }
 
 
 def _refusals(answer: Answer) -> list[pb2.ItemRefusal]:

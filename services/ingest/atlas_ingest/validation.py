@@ -60,10 +60,11 @@ def check_request_id(text: str) -> UUID:
 
 def check_ack_level(level: int) -> AckLevel:
     """Return the level; unset is COMMITTED. Raises InvalidRequest for a number without a meaning."""
-    if level not in set(AckLevel):
+    try:
+        return max(AckLevel(level), AckLevel.COMMITTED)
+    except ValueError:
         text = f"{level} has no meaning; use one of {[known.value for known in AckLevel]}"
-        raise InvalidRequest("ack_level", text, "ACK_LEVEL_UNKNOWN")
-    return max(AckLevel(level), AckLevel.COMMITTED)
+        raise InvalidRequest("ack_level", text, "ACK_LEVEL_UNKNOWN") from None
 
 
 def check_count(field: str, count: int, encoded_bytes: int, most: int = MAX_ITEMS) -> None:
@@ -295,8 +296,9 @@ def _octets_flaw(value: bytes) -> Flaw | None:
 
 def _refuse_times(batch: WriteBatch, now: datetime) -> None:
     latest = (now + AHEAD - EPOCH) // timedelta(microseconds=1)
-    # What hides more than one observation has no time of its own.
-    times = np.where(batch.deletions > Deletion.OBSERVATION, 0, batch.event_times_us)
+    times = batch.event_times_us
+    if batch.deletes:  # what hides more than one observation has no time of its own
+        times = np.where(batch.deletions > Deletion.OBSERVATION, 0, times)
     if times.min() >= 0 and times.max() <= latest:
         return
     outside = np.flatnonzero((times < 0) | (times > latest))
