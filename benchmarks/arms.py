@@ -131,9 +131,9 @@ async def offered(database: Database, service: ChildProcess, **options: float | 
         figures = json.loads(Path(file.name).read_text("utf-8"))
     cpu = Cpu(after[0] - before[0], after[1] - before[1], figures["generator_cpu_seconds"], memory)
     stored = await database.value("SELECT count(*) FROM entity_attributes")
-    acknowledged = sum(offer["rows"] for offer in figures["offers"])
-    if stored < acknowledged:
-        raise RuntimeError(f"{acknowledged} values were acknowledged, {stored} are stored")
+    acknowledged, failed = (sum(offer[name] for offer in figures["offers"]) for name in ("all_rows", "all_failed"))
+    if stored < acknowledged or (stored > acknowledged and not failed):
+        raise RuntimeError(f"{acknowledged} values were acknowledged, {failed} calls failed, {stored} are stored")
     return Measured({offer["name"]: offer for offer in figures["offers"]}, cpu, stored)
 
 

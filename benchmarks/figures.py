@@ -28,11 +28,21 @@ class Figure:
     pairs: int
     what: str
     detail: str = ""
+    when: str = ""
 
     @classmethod
     def of(cls, values: Sequence[float], goal: str, what: str, detail: str = "") -> Figure:
         """Return the figure of these values."""
-        return cls(statistics.median(values), min(values), max(values), goal, len(values), what, detail)
+        return cls(
+            statistics.median(values),
+            min(values),
+            max(values),
+            goal,
+            len(values),
+            what,
+            detail,
+            datetime.now(UTC).isoformat(timespec="minutes"),
+        )
 
     def line(self, name: str) -> str:
         """Return it for people."""
@@ -52,7 +62,7 @@ def store(benchmark: str, figures: Mapping[str, Figure]) -> Path:
     path = RESULTS / f"{benchmark}.json"
     known = json.loads(path.read_text("utf-8")) if path.exists() else {}
     known |= {name: asdict(figure) for name, figure in figures.items()}
-    known["measured"] = {"when": datetime.now(UTC).isoformat(timespec="minutes"), "machine": machine()}
+    known["measured"] = {"machine": machine()}
     path.write_text(json.dumps(known, indent=2) + "\n", "utf-8")
     return path
 
@@ -75,13 +85,17 @@ def page() -> str:
     for path in sorted(RESULTS.glob("*.json")):
         known = json.loads(path.read_text("utf-8"))
         measured = known.pop("measured")
-        lines += ["", f"## `make bench-{path.stem}`", "", f"{measured['when']} UTC; {measured['machine']}.", ""]
-        lines += ["| # | ours / baseline | ratio | range | goal | detail |", "|---|---|---|---|---|---|"]
+        lines += ["", f"## `make bench-{path.stem}`", "", f"{measured['machine']}.", ""]
+        lines += [
+            "| # | ours / baseline | ratio | range | goal | detail | when, UTC |",
+            "|---|---|---|---|---|---|---|",
+        ]
         for name, row in sorted(known.items(), key=lambda item: int(item[0][1:])):
             figure = Figure(**row)
             spread = f"{figure.low:.2f} to {figure.high:.2f}, {figure.pairs} pairs"
             lines.append(
-                f"| {name} | {figure.what} | {figure.value:.2f} | {spread} | {figure.goal} | {figure.detail} |"
+                f"| {name} | {figure.what} | {figure.value:.2f} | {spread} | {figure.goal} | {figure.detail} | "
+                f"{figure.when.removesuffix('+00:00')} |"
             )
         if (notes := path.with_suffix(".notes")).exists():
             lines += ["", "Where the time of a batch goes, CPU microseconds a value:", "", "```"]

@@ -19,12 +19,24 @@ from atlas_local.postgres import PostgresServer, PostgresTuning
 from atlas_local.scratch import scratch_cluster
 from atlaskit.batch import EPOCH
 
-from benchmarks.arms import BARE, NAIVE, OURS, Database, Measured, beating, fresh_database, offered, served
+from benchmarks.arms import (
+    BARE,
+    NAIVE,
+    OURS,
+    Database,
+    Measured,
+    beating,
+    cpu_seconds,
+    fresh_database,
+    offered,
+    served,
+)
 from benchmarks.figures import Figure, say, store
 
 BATCH = 1_000
 CALLERS = 8
 SINGLE_CALLERS = 64
+GROUPED = (3, 10_000)  # connections and rows of a commit, as ingest makes groups of batches
 SECONDS = 4.0
 COLUMNS = ("tenant_id", "entity_id", "attribute_id", "shard", "value_type", "event_time", "row_version", "value_double")
 
@@ -58,14 +70,18 @@ class Ingest:
         """Return the durable values a second against COPY of ready tuples."""
         ratios, seen = [], []
         for _ in range(self._pairs):
-            baseline = await _copies(self._server, self._seconds)
+            baseline, micros = await _copies(self._server, self._seconds, CALLERS, BATCH)
             self._batched.append(await self.batched())
+            grouped, _ = await _copies(self._server, self._seconds, *GROUPED)
             ours = rate(self._batched[-1])
             ratios.append(ours / baseline)
-            seen.append((ours, baseline))
-        ours, baseline = (statistics.median(column) for column in zip(*seen, strict=True))
+            seen.append((ours, baseline, grouped, micros))
+        ours, baseline, grouped, micros = (statistics.median(column) for column in zip(*seen, strict=True))
+        connections, rows = GROUPED
         detail = (
-            f"{ours:,.0f} / {baseline:,.0f} values/s; {CALLERS} callers of {BATCH}, load and service on the same cores"
+            f"{ours:,.0f} / {baseline:,.0f} values/s; {CALLERS} callers of {BATCH}, load and service share cores; "
+            f"COPY costs its backends {micros:.2f} CPU us a value; {connections} connections with {rows:,} rows each "
+            f"commit, as ingest groups them, reach {grouped:,.0f}"
         )
         return Figure.of(ratios, ">= 0.70", "batches over gRPC / COPY of ready tuples by asyncpg", detail)
 
@@ -129,8 +145,12 @@ class Ingest:
     async def p6(self) -> Figure:
         """Return the goodput under three times the load that is possible against the greatest there is."""
         peak = await self.peak()
-        seconds = self._seconds * 10
-        measured = await self.ours(batch=BATCH, rate=3 * peak / BATCH, duration=seconds, timeout=5)
+        seconds = self._seconds * 15
+        runs = [
+            await self.ours(batch=BATCH, rate=3 * peak / BATCH, duration=seconds, timeout=5)
+            for _ in range(min(self._pairs, 3))
+        ]
+        measured = sorted(runs, key=rate)[len(runs) // 2]
         offer = measured.offers["bench"]
         errors = ", ".join(f"{count:,} {reason}" for reason, count in sorted(offer["errors"].items()))
         memory = measured.cpu.service_memory / 2**20
@@ -139,7 +159,9 @@ class Ingest:
             f"{offer['calls']:,} calls answered, the others: {errors}; p99 {offer['p99_ms']:.0f} ms; "
             f"at most {memory:.0f} MiB"
         )
-        return Figure.of([rate(measured) / peak], ">= 0.90", "goodput at 3 times the peak / the peak", detail)
+        return Figure.of(
+            [rate(run) / peak for run in runs], ">= 0.90", "goodput at 3 times the peak / the peak", detail
+        )
 
     async def p7(self) -> Figure:
         """Return the 99th percentile of latency against the median at 70 % of capacity."""
@@ -176,17 +198,17 @@ def rate(measured: Measured) -> float:
     return float(measured.offers["bench"]["rows_per_second"])
 
 
-async def _copies(server: PostgresServer, seconds: float) -> float:
-    """Return the values a second that ready tuples reach by COPY, one commit for each batch, on as many connections."""
+async def _copies(server: PostgresServer, seconds: float, connections: int, size: int) -> tuple[float, float]:
+    """Return the values a second that ready tuples reach by COPY, one commit for each batch, and CPU us of each."""
     begin = EPOCH + timedelta(days=20_000)
-    rows = 0
+    rows, spent = 0, 0.0
 
     def batch(caller: int, number: int) -> list[tuple[Any, ...]]:
         at = begin + timedelta(seconds=number)
         return [(1, n // 10, n % 10 + 1, n // 10 % 10, 3, at, 2**40 + n, n * 0.25) for n in entities[caller]]
 
     async def copy(database: Database, caller: int) -> None:
-        nonlocal rows
+        nonlocal rows, spent
         connection = await asyncpg.connect(database.dsn("atlas_ingest"))
         try:
             for ready in made[caller]:
@@ -195,19 +217,20 @@ async def _copies(server: PostgresServer, seconds: float) -> float:
                 if time.perf_counter() >= ends:
                     return
         finally:
+            spent += cpu_seconds(connection.get_server_pid())
             await connection.close()
 
-    # Enough for the time at half a million a second; every row has an identity of its own.
-    entities = [range(caller * BATCH, (caller + 1) * BATCH) for caller in range(CALLERS)]
-    count = int(500 * seconds / CALLERS) + 1
-    made = [[batch(caller, number) for number in range(count)] for caller in range(CALLERS)]
+    # Enough for the time at 700,000 a second; every row has an identity of its own.
+    entities = [range(caller * size, (caller + 1) * size) for caller in range(connections)]
+    count = int(700_000 / size * seconds / connections) + 1
+    made = [[batch(caller, number) for number in range(count)] for caller in range(connections)]
     async with fresh_database(server) as database:
         began = time.perf_counter()
         ends = began + seconds
         async with asyncio.TaskGroup() as group:
-            for caller in range(CALLERS):
+            for caller in range(connections):
                 group.create_task(copy(database, caller))
-        return rows / (time.perf_counter() - began)
+        return rows / (time.perf_counter() - began), 1e6 * spent / rows
 
 
 async def measure(names: Sequence[str], pairs: int, seconds: float) -> None:

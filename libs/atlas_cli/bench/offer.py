@@ -58,7 +58,9 @@ class Offer:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of an offer: calls and items in its time without the warm-up, and the latencies of answered calls."""
+    """What became of an offer: calls and items in its time without the warm-up, and the latencies of answered calls.
+
+    `all_rows` and `all_failed` leave nothing out: items that any answer called stored, calls without an answer."""
 
     name: str
     seconds: float = 0.0
@@ -66,6 +68,8 @@ class Outcome:
     answered: int = 0
     acknowledged_rows: int = 0
     refused_rows: int = 0
+    all_rows: int = 0
+    all_failed: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     latencies: Latencies = field(default_factory=Latencies)
 
@@ -86,6 +90,8 @@ class Outcome:
             "answered": self.answered,
             "rows": self.acknowledged_rows,
             "refused_rows": self.refused_rows,
+            "all_rows": self.all_rows,
+            "all_failed": self.all_failed,
             "rows_per_second": self.acknowledged_rows / self.seconds if self.seconds else 0.0,
             "calls_per_second": self.answered / self.seconds if self.seconds else 0.0,
             "errors": dict(self.errors),
@@ -153,11 +159,13 @@ class _Caller:
 
     def succeeded(self, answer: pb.WriteAttributesResponse, intended: float) -> None:
         now = time.perf_counter()
+        self.outcome.all_rows += answer.stored_count
         # An open loop counts what it offered; a closed one what was answered in its time.
         if self.counts(intended if self.offer.rate else now):
             self.outcome.count(answer, now - intended)
 
     def failed(self, reason: str, intended: float) -> None:
+        self.outcome.all_failed += 1
         if self.counts(intended):
             self.outcome.errors[reason] += 1
 
