@@ -85,15 +85,21 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """A source that was passed over, why, and how stale it was; None: unknown."""
+    """A source that was passed over, why, and how stale it was; None: unknown.
+
+    On refusals `likely_after` estimates when it will do, and `missing_wal_bytes` says how far it is from a token.
+    """
 
     source: str
     reason: str
     staleness: timedelta | None
+    likely_after: timedelta | None = None
+    missing_wal_bytes: int | None = None
 
     def __str__(self) -> str:
         known = f" at {_milliseconds(self.staleness)}" if self.staleness is not None else ""
-        return f"{self.source} ({self.reason.replace('_', ' ')}{known})"
+        likely = f", likely in {_milliseconds(self.likely_after)}" if self.likely_after is not None else ""
+        return f"{self.source} ({self.reason.replace('_', ' ')}{known}{likely})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,8 @@ def _fallback(message: pb.Fallback) -> Fallback:
         _name(pb.DataSource.DESCRIPTOR, message.source, "DATA_SOURCE_"),
         _name(pb.FallbackReason.DESCRIPTOR, message.reason, "FALLBACK_REASON_"),
         _span(message.staleness) if message.HasField("staleness") else None,
+        _span(message.likely_after) if message.HasField("likely_after") else None,
+        message.missing_wal_bytes if message.HasField("missing_wal_bytes") else None,
     )
 
 

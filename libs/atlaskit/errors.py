@@ -14,7 +14,8 @@ AtlasError
 |   `-- OutcomeUnknown    it may or may not have been committed
 |-- DeadlinePassed
 |-- NotFreshEnough        no source is proven fresh enough
-|   `-- TokenLost
+|   |-- TokenLost
+|   `-- TokenEpochUnknown
 `-- ConfigurationWrong
 
 `reason` is what a machine reads; the text is for people: what, where, what to do.
@@ -131,15 +132,28 @@ class DeadlinePassed(AtlasError):
 
 
 class NotFreshEnough(AtlasError):
-    """No source is proven fresh enough; the text says how far off each one is."""
+    """No source is proven fresh enough; the text says how far off each one is.
+
+    `retry_after` is when one is likely to be; None where nothing tells.
+    """
 
     reason = "NOT_FRESH_ENOUGH"
+
+    def __init__(self, text: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class TokenLost(NotFreshEnough):
     """The token is of a timeline that lost the write it names."""
 
     reason = "TOKEN_LOST"
+
+
+class TokenEpochUnknown(NotFreshEnough):
+    """The token is of an epoch that the lag monitor does not know: of another platform, or forged."""
+
+    reason = "TOKEN_EPOCH_UNKNOWN"
 
 
 class ConfigurationWrong(AtlasError):

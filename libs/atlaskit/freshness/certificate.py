@@ -26,15 +26,26 @@ class PassedOverFor(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:
-    """A source that was considered and did not answer. `staleness` None: unknown."""
+    """A source that was considered and did not answer. Every None: unknown.
+
+    `likely_after` is when it is likely to do, an estimate; `missing_bytes` how much of the log it lacks for a token.
+    """
 
     source: Source
     reason: PassedOverFor
     staleness: timedelta | None = None
+    likely_after: timedelta | None = None
+    missing_bytes: int | None = None
 
     def __str__(self) -> str:
-        known = "" if self.staleness is None else f" ({self.staleness.total_seconds() * 1000:.3f} ms)"
-        return f"{self.source}: {self.reason}{known}"
+        known = []
+        if self.staleness is not None:
+            known.append(f"{self.staleness.total_seconds() * 1000:.3f} ms")
+        if self.missing_bytes is not None:
+            known.append(f"{self.missing_bytes} bytes short")
+        if self.likely_after is not None:
+            known.append(f"likely in {self.likely_after.total_seconds() * 1000:.0f} ms")
+        return f"{self.source}: {self.reason}" + (f" ({', '.join(known)})" if known else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ it is reflected in the answer; staleness is the instant of receipt less that.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from atlaskit.clock import BootInstant
@@ -18,13 +18,17 @@ from atlaskit.position import Lsn, SourceIdentity, Token
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What an answer is proven to cover. `lsn` None: no position is proven; `beat` only for OLAP."""
+    """What an answer is proven to cover. `lsn` None: no position is proven; `beat` only for OLAP.
+
+    `ancestors` are the earlier epochs whose history is this one's too, each up to a position.
+    """
 
     instant: BootInstant
     epoch: int
     lsn: Lsn | None
     beat: int | None = None
     excludes_failover_loss: bool = False
+    ancestors: Mapping[int, Lsn] = field(default_factory=dict, compare=False, repr=False)
 
     def staleness(self, received: BootInstant) -> timedelta:
         """Return the proven bound for a request received at that instant, rounded up to a microsecond, at least one."""
@@ -54,11 +58,16 @@ def prove_primary(known: Known, read: PrimaryRead, received: BootInstant) -> Pro
         case PrimaryMode.SINGLE:
             took = read.answered.nanoseconds - read.asked.nanoseconds
             instant = BootInstant(received.nanoseconds - max(took, 0))
-            return Proof(instant, known.epoch, read.lsn, excludes_failover_loss=_may_have_lost(known))
+            return _proof(known, instant, read.lsn)
         case PrimaryMode.QUORUM if known.primary_beat is not None:
-            return Proof(known.primary_beat, known.epoch, read.lsn)
+            return _proof(known, known.primary_beat, read.lsn)
         case _:
             return None
+
+
+def _proof(known: Known, instant: BootInstant, lsn: Lsn | None, beat: int | None = None) -> Proof:
+    assert known.epoch is not None
+    return Proof(instant, known.epoch, lsn, beat, _may_have_lost(known), known.ancestors)
 
 
 def _may_have_lost(known: Known) -> bool:
@@ -89,7 +98,7 @@ def prove_replica(known: Known, read: ReplicaRead) -> Proof | None:
     fence = newest_covered(known.fences, read.replayed)
     if fence is None:
         return None
-    return Proof(fence.instant, known.epoch, read.replayed, excludes_failover_loss=_may_have_lost(known))
+    return _proof(known, fence.instant, read.replayed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +142,30 @@ def prove_olap(known: Known, read: OlapRead, needed: Collection[tuple[str, int]]
     beat = newest_proven(known.beats, min(beats[place] for place in needed))
     if beat is None:
         return None
-    return Proof(beat.instant, known.epoch, beat.lsn, beat.number, excludes_failover_loss=_may_have_lost(known))
+    return _proof(known, beat.instant, beat.lsn, beat.number)
 
 
-def covers(proof: Proof, token: Token, *, primary: bool) -> bool:
+def survives(token: Token, epoch: int, ancestors: Mapping[int, Lsn]) -> bool:
+    """Tell whether the write that the token names is part of the history of `epoch`; what is not known to be is not."""
+    if token.epoch == epoch:
+        return True
+    forked_at = ancestors.get(token.epoch)
+    return forked_at is not None and token.lsn <= forked_at
+
+
+def covers(proof: Proof, token: Token) -> bool:
     """Tell whether an answer with this proof reflects the write that the token names.
 
-    The primary holds every commit of its own epoch. A replica covers what it has replayed. OLAP must be strictly
-    beyond: a beat at the very position need not have seen the commit, and the next one always passes it.
+    A primary covers what it had flushed and a replica what it had replayed before the answer's snapshot. OLAP must be
+    strictly beyond: a beat at the very position need not have seen the commit, and the next one always passes it.
     """
-    if proof.epoch != token.epoch:
-        return False
-    if primary:
-        return True
-    if proof.lsn is None:
+    if proof.lsn is None or not survives(token, proof.epoch, proof.ancestors):
         return False
     return proof.lsn > token.lsn if proof.beat is not None else proof.lsn >= token.lsn
+
+
+def missing_bytes(proof: Proof, token: Token) -> int | None:
+    """Return how many bytes of the log the proof is short of the token, or None: it covers it, or does not compare."""
+    if proof.lsn is None or covers(proof, token) or not survives(token, proof.epoch, proof.ancestors):
+        return None
+    return max(token.lsn.bytes - proof.lsn.bytes, 1)

@@ -59,6 +59,8 @@ class Reading:
     primary_mode: PrimaryMode | None = None
     primary_beat_age: timedelta | None = None
     copies: Mapping[Source, CopyLag] = field(default_factory=dict)
+    # Earlier epochs that are part of this one's history, each up to a position; what is missing is not known to be.
+    ancestors: Mapping[int, Lsn] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Known:
     primary_mode: PrimaryMode | None = None
     primary_beat: BootInstant | None = None
     copies: Mapping[Source, CopyLag] = field(default_factory=dict)
+    ancestors: Mapping[int, Lsn] = field(default_factory=dict)
 
     def usable(self, now: BootInstant, limit: timedelta) -> bool:
         """Tell whether the question is no older than `limit`; beyond it everything is unknown."""
@@ -92,4 +95,5 @@ def known_from(reading: Reading, question: BootInstant) -> Known:
         primary_mode=reading.primary_mode,
         primary_beat=None if reading.primary_beat_age is None else asked_at(question, reading.primary_beat_age),
         copies=reading.copies,
+        ancestors=reading.ancestors,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from atlaskit.clock import BootInstant
 from atlaskit.freshness.certificate import PassedOver, PassedOverFor
-from atlaskit.freshness.proofs import Proof, covers
+from atlaskit.freshness.proofs import Proof, covers, missing_bytes
 from atlaskit.freshness.reading import CopyLag, Known
 from atlaskit.freshness.requirement import Requirement
 from atlaskit.model import Source
@@ -66,6 +66,7 @@ def shortfall(
     if staleness > requirement.max_staleness:
         return PassedOver(source, PassedOverFor.TOO_STALE, staleness)
     token = requirement.at_least
-    if token is not None and not covers(proof, token, primary=source is Source.PRIMARY):
-        return PassedOver(source, PassedOverFor.TOKEN_NOT_COVERED, staleness)
+    if token is not None and not covers(proof, token):
+        missing = missing_bytes(proof, token)
+        return PassedOver(source, PassedOverFor.TOKEN_NOT_COVERED, staleness, missing_bytes=missing)
     return None

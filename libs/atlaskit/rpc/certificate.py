@@ -68,6 +68,8 @@ def _fallback(passed: PassedOver) -> pb.Fallback:
         source=_source(passed.source),
         reason=pb.FallbackReason.Value(f"FALLBACK_REASON_{passed.reason.name}"),
         staleness=None if passed.staleness is None else _duration(passed.staleness),
+        likely_after=None if passed.likely_after is None else _duration(passed.likely_after),
+        missing_wal_bytes=passed.missing_bytes,
     )
 
 

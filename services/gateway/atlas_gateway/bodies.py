@@ -43,6 +43,7 @@ class Fallback(Body):
     source: str
     reason: str
     staleness_ms: float | None = Field(description="null: unknown")
+    likely_after_ms: float | None = Field(description="On refusals: estimate of when it will do; null: unknown")
 
 
 class Certificate(Body):

@@ -104,6 +104,7 @@ def _fallback(fallback: fresh.Fallback) -> Fallback:
         source=_name(fresh.DataSource.DESCRIPTOR, fallback.source) or "",
         reason=_name(fresh.FallbackReason.DESCRIPTOR, fallback.reason) or "",
         staleness_ms=_milliseconds(fallback.staleness) if fallback.HasField("staleness") else None,
+        likely_after_ms=_milliseconds(fallback.likely_after) if fallback.HasField("likely_after") else None,
     )
 
 

@@ -24,6 +24,10 @@ def reading_message(reading: Reading) -> pb.LagReading:
         monitor_id=reading.monitor_id,
         primary_mode=pb.PRIMARY_MODE_UNSPECIFIED if reading.primary_mode is None else _MODES[reading.primary_mode],
         copies=[_copy(copy, lag) for copy, lag in reading.copies.items() if copy in _COPIES],
+        ancestors=[
+            pb.Ancestor(epoch=epoch, wal_position_bytes=forked_at.bytes)
+            for epoch, forked_at in sorted(reading.ancestors.items())
+        ],
     )
     if reading.identity is not None:
         message.source.system_identifier = str(reading.identity.system_identifier)

@@ -20,11 +20,13 @@ from atlaskit.telemetry.tracing import open_tracing
 from opentelemetry.trace import Tracer
 
 from atlas_query_router.backends import Backend
+from atlas_query_router.fallback_gate import FallbackGate, Limits
 from atlas_query_router.lag_board import LagBoard
 from atlas_query_router.lag_stream import follow
 from atlas_query_router.olap_backend import OlapBackend
 from atlas_query_router.page_token import PageTokens
 from atlas_query_router.paging import Paging
+from atlas_query_router.position_watch import PositionWatch
 from atlas_query_router.postgres_backends import PrimaryBackend, ReplicaBackend
 from atlas_query_router.router import Router
 from atlas_query_router.servicer import QueryServicer
@@ -49,15 +51,18 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         ) as clickhouse,
         _followed(settings) as board,
     ):
-        router = _router(settings, _backends(board, primary, replica, clickhouse), board, tracer)
+        backends = _backends(board, primary, replica, clickhouse)
         tenants = TenantDirectory(Tenants(replica), Tenants(primary))
-        async with serving(
-            [_service(settings, router, tenants)],
-            settings.address,
-            drain=settings.drain,
-            probe_period=settings.probe_period,
-            tracer=tracer,
-        ) as port:
+        async with (
+            _watched(settings, backends) as watches,
+            serving(
+                [_service(settings, _router(settings, backends, board, watches, tracer), tenants)],
+                settings.address,
+                drain=settings.drain,
+                probe_period=settings.probe_period,
+                tracer=tracer,
+            ) as port,
+        ):
             yield port
 
 
@@ -89,13 +94,42 @@ def _backends(board: LagBoard, primary: Pool, replica: Pool, clickhouse: ClickHo
     }
 
 
-def _router(settings: Settings, backends: dict[Source, Backend], board: LagBoard, tracer: Tracer) -> Router:
+@asynccontextmanager
+async def _watched(settings: Settings, backends: dict[Source, Backend]) -> AsyncIterator[dict[Source, PositionWatch]]:
+    intervals = {Source.OLAP: settings.olap_watch_interval}
+    watches = {
+        source: PositionWatch(
+            backend.look,
+            interval=intervals.get(source, settings.replica_watch_interval),
+            limit=settings.watch_limit,
+            most=settings.position_waiters,
+        )
+        for source, backend in backends.items()
+    }
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(watch.run(), name=f"watch-{source}") for source, watch in watches.items()]
+        try:
+            yield watches
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+def _router(
+    settings: Settings,
+    backends: dict[Source, Backend],
+    board: LagBoard,
+    watches: dict[Source, PositionWatch],
+    tracer: Tracer,
+) -> Router:
+    limits = Limits(settings.fallback_cap, settings.fallback_rate, settings.fallback_rest)
     return Router(
         backends,
         board,
         SystemClock(),
         tracer,
-        fallback_cap=settings.fallback_cap,
+        gate=FallbackGate(limits),
+        watches=watches,
         token_patience=settings.token_patience,
     )
 

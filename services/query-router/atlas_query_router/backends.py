@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from atlaskit.clock import BootInstant
@@ -12,6 +13,7 @@ from atlaskit.model import Source, Tenant, entity_id_of
 from atlaskit.position import Token
 from atlaskit.rpc.deadline import Deadline
 
+from atlas_query_router.position_watch import Reached
 from atlas_query_router.questions import Question, Rows
 
 
@@ -49,6 +51,10 @@ class Backend(Protocol):
         Where the proof is known before the data are read and is not `worth` it, they are not read. Cancelled, the
         statement is cancelled at the store. Raises Unavailable, DeadlinePassed or Overloaded.
         """
+        ...
+
+    async def look(self, limit: timedelta) -> Reached:
+        """Return how far the copy has come now, for all who wait for it; takes at most `limit`. Raises AtlasError."""
         ...
 
 

@@ -7,7 +7,10 @@ from collections import OrderedDict
 from datetime import timedelta
 
 from atlaskit.clock import BootInstant, Clock, SuspendWatch
+from atlaskit.freshness.progress import Observation, Progress
 from atlaskit.freshness.reading import Known, Reading, known_from
+from atlaskit.model import Source
+from atlaskit.position import Lsn
 from atlaskit.rpc.deadline import Deadline
 
 # Questions that may be unanswered. An answer to an older one proves nothing, which is what its age would say anyway.
@@ -24,8 +27,8 @@ class LagBoard:
         self._asked: OrderedDict[int, BootInstant] = OrderedDict()
         self._nonce = 0
         self._known: Known | None = None
-        self._version = 0
-        self._changed = asyncio.Condition()
+        self._next = asyncio.Event()
+        self._progress = {source: Progress() for source in Source}
 
     def known(self) -> Known | None:
         """Return what is known now, or None: nothing is, so nothing can be proven."""
@@ -50,10 +53,9 @@ class LagBoard:
             return False
         for older in [number for number in self._asked if number < nonce]:
             del self._asked[older]
-        async with self._changed:
-            self._known = known_from(reading, question)
-            self._version += 1
-            self._changed.notify_all()
+        self._take(known_from(reading, question), reading)
+        self._next.set()
+        self._next = asyncio.Event()
         return True
 
     def forget(self) -> None:
@@ -63,13 +65,27 @@ class LagBoard:
 
     async def next_reading(self, until: Deadline) -> bool:
         """Return True once a reading has come that was not there before this call, or False when the time is over."""
-        seen = self._version
         try:
-            async with asyncio.timeout(until.remaining().total_seconds()), self._changed:
-                await self._changed.wait_for(lambda: self._version > seen)
+            async with asyncio.timeout(until.remaining().total_seconds()):
+                await self._next.wait()
         except TimeoutError:
             return False
         return True
+
+    def progress(self, source: Source) -> Progress:
+        """Return how the copy came along lately, by what was polled: for estimates, never for a claim."""
+        return self._progress[source]
+
+    def _take(self, known: Known, reading: Reading) -> None:
+        if self._known is None or (self._known.identity, self._known.epoch) != (known.identity, known.epoch):
+            for progress in self._progress.values():
+                progress.forget()
+        self._known = known
+        newest = reading.fences[0].lsn if reading.fences else None
+        for source, copy in reading.copies.items():
+            behind = copy.lag_bytes
+            at = None if newest is None or behind is None else Lsn(max(newest.bytes - behind, 0))
+            self._progress[source].saw(Observation(known.asked, at, copy.lag))
 
     def _drop_after_suspend(self) -> None:
         if self._suspend.drifted():

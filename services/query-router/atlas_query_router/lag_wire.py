@@ -31,6 +31,7 @@ def reading_of(message: pb.LagReading) -> Reading:
         primary_mode=_MODES.get(message.primary_mode),
         primary_beat_age=message.primary_beat_age.ToTimedelta() if message.HasField("primary_beat_age") else None,
         copies={_COPIES[copy.copy]: _copy(copy) for copy in message.copies if copy.copy in _COPIES},
+        ancestors={ancestor.epoch: Lsn(ancestor.wal_position_bytes) for ancestor in message.ancestors},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final, assert_never
 
 from atlaskit.clickhouse import analytics, reader, watermark
@@ -10,12 +11,13 @@ from atlaskit.clickhouse.pool import ClickHouse
 from atlaskit.clock import BootInstant, Clock
 from atlaskit.freshness.proofs import OlapRead, Proof, Watermark, prove_olap
 from atlaskit.freshness.reading import Known
-from atlaskit.model import Source, shards_of
+from atlaskit.model import SHARD_COUNT, Source, shards_of
 from atlaskit.position import SourceIdentity, Token
 from atlaskit.rpc.deadline import Deadline
 
 from atlas_query_router.backends import Call, Reply, entity_number
 from atlas_query_router.lag_board import LagBoard
+from atlas_query_router.position_watch import Reached, Shards
 from atlas_query_router.questions import (
     EntityQuestion,
     FiguresQuestion,
@@ -41,7 +43,7 @@ class OlapBackend:
         self._clock = clock
 
     async def read(self, question: Question, call: Call, worth: Callable[[Proof | None], bool]) -> Reply:
-        places = [(table, shard) for table in TABLES for shard in shards_of(call.tenant.tenant_id, call.tenant.spread)]
+        places = places_of(shards_of(call.tenant.tenant_id, call.tenant.spread))
         before, marks = await self._probe(places, call.deadline)
         proof = self._prove(OlapRead(before, marks, before), places)
         if not worth(proof):
@@ -55,6 +57,12 @@ class OlapBackend:
         if call.want_session_token and proof is not None:
             token = await self._session_token(shown, proof.epoch, call.deadline)
         return Reply(proof, True, rows, token)
+
+    async def look(self, limit: timedelta) -> Reached:
+        """Return what a read would be proven to cover now, by the watermarks of every shard, read once."""
+        before, marks = await self._probe(places_of(tuple(range(SHARD_COUNT))), Deadline.after(limit))
+        read = OlapRead(before, marks, before)
+        return lambda shards: self._prove(read, places_of(shards))
 
     async def _probe(self, places: list[tuple[str, int]], deadline: Deadline) -> tuple[str | None, list[Watermark]]:
         incarnation = await watermark.read_incarnation(self._clickhouse, deadline.require("reading ClickHouse"))
@@ -103,6 +111,11 @@ class OlapBackend:
                 return None
             case _:
                 assert_never(question)
+
+
+def places_of(shards: Shards) -> list[tuple[str, int]]:
+    """Return every table and shard that an answer about these shards is made of."""
+    return [(table, shard) for table in TABLES for shard in shards]
 
 
 def fence_after(known: Known, shown: BootInstant) -> Token | None:

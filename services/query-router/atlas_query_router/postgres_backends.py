@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import assert_never
 
 from atlaskit.clock import Clock
-from atlaskit.freshness.proofs import Proof, prove_primary, prove_replica
+from atlaskit.freshness.proofs import Proof, ReplicaRead, prove_primary, prove_replica
 from atlaskit.model import Source, Tenant
 from atlaskit.position import Token
 from atlaskit.postgres.pool import Pool
+from atlaskit.postgres.probes import look_at_replica
 from atlaskit.postgres.reader import Reader, reading
 
 from atlas_query_router.backends import Call, Reply, entity_number
 from atlas_query_router.lag_board import LagBoard
+from atlas_query_router.position_watch import Reached
 from atlas_query_router.questions import (
     EntityQuestion,
     FiguresQuestion,
@@ -48,6 +51,15 @@ class PrimaryBackend:
                 token = Token(proof.epoch, await reader.flushed())
             return Reply(proof, True, rows, token)
 
+    async def look(self, limit: timedelta) -> Reached:
+        """Return the newest fence: what it covers was flushed. The primary itself is not asked."""
+        known = self._board.known()
+        fence = None if known is None or known.epoch is None else next(iter(known.fences), None)
+        if known is None or known.epoch is None or fence is None:
+            return lambda _: None
+        reached = Proof(fence.instant, known.epoch, fence.lsn, ancestors=known.ancestors)
+        return lambda _: reached
+
 
 class ReplicaBackend:
     """Reads of a streaming replica: the position replayed, then the data, on one connection."""
@@ -70,6 +82,16 @@ class ReplicaBackend:
             if call.want_session_token and proof is not None:
                 token = Token(proof.epoch, await reader.replayed())
             return Reply(proof, True, rows, token)
+
+    async def look(self, limit: timedelta) -> Reached:
+        """Return what a read of the replica would be proven to cover now."""
+        async with self._pool.lease(limit) as session:
+            seen = await look_at_replica(session, limit)
+        known = self._board.known()
+        streams = seen.receiver_status == "streaming"
+        read = ReplicaRead(seen.replayed, seen.in_recovery, seen.system_identifier, streams, seen.receiver_timeline)
+        reached = None if known is None else prove_replica(known, read)
+        return lambda _: reached
 
 
 async def answer(reader: Reader, tenant: Tenant, question: Question) -> Rows:

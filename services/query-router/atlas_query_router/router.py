@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from atlaskit.clock import Clock
@@ -14,14 +15,24 @@ from atlaskit.freshness.certificate import Certificate, PassedOver, PassedOverFo
 from atlaskit.freshness.proofs import Proof
 from atlaskit.freshness.requirement import Policy, Requirement
 from atlaskit.freshness.routing import plan, shortfall
-from atlaskit.model import Source
+from atlaskit.model import Source, shards_of
 from atlaskit.rpc.deadline import Deadline
 from atlaskit.telemetry.names import Attribute, SpanName
 from opentelemetry.trace import Tracer
 
 from atlas_query_router.backends import Backend, Call, Reply
+from atlas_query_router.fallback_gate import FallbackGate
 from atlas_query_router.lag_board import LagBoard
-from atlas_query_router.policy import freshest_first, honours_token, lost_token, refusal, worth_waiting
+from atlas_query_router.policy import (
+    freshest_first,
+    honours_token,
+    lost_token,
+    refusal,
+    token_is_early,
+    with_estimate,
+    worth_waiting,
+)
+from atlas_query_router.position_watch import PositionWatch
 from atlas_query_router.questions import Question, Rows
 
 log = structlog.get_logger(__name__)
@@ -52,8 +63,8 @@ class Refusal(Exception):
 class Router:
     """Answers questions from the copies that `backends` holds.
 
-    At most `fallback_cap` reads at a time fall back onto the primary. A source that may cover a token in a moment is
-    given `token_patience` before the next one is asked.
+    `gate` caps the reads that fall back onto the primary. A source that may cover a token in a moment is given
+    `token_patience` before the next one is asked; `watches` says when a source has reached a position.
     """
 
     def __init__(
@@ -63,14 +74,16 @@ class Router:
         clock: Clock,
         tracer: Tracer,
         *,
-        fallback_cap: int,
+        gate: FallbackGate,
+        watches: Mapping[Source, PositionWatch],
         token_patience: timedelta,
     ) -> None:
         self._backends = backends
         self._board = board
         self._clock = clock
         self._tracer = tracer
-        self._fallbacks_left = fallback_cap
+        self._gate = gate
+        self._watches = watches
         self._token_patience = token_patience
 
     async def answer(self, question: Question, requirement: Requirement, call: Call) -> Answer:
@@ -79,20 +92,60 @@ class Router:
         It takes no longer than the call's deadline. Cancelled, the running read is cancelled at its store.
         """
         until = _wait_until(requirement, call.deadline)
+        await self._known_epoch(requirement, until)
         while True:
             if (lost := lost_token(requirement, self._board.known())) is not None:
                 raise Refusal(lost, self._unanswered(requirement, ()))
             outcome = await self._one_pass(question, requirement, call, until)
             if isinstance(outcome, Answer):
                 return outcome
-            if not worth_waiting(requirement, outcome) or not await self._board.next_reading(until):
+            if not worth_waiting(requirement, outcome) or not await self._changed(requirement, outcome, call, until):
                 break
         if requirement.policy is Policy.DEGRADE:
             for source in freshest_first(outcome):
                 degraded = await self._degraded(source, question, requirement, call, outcome)
                 if degraded is not None:
                     return degraded
-        raise Refusal(refusal(requirement, outcome), self._unanswered(requirement, outcome))
+        now = self._clock.boot()
+        told = tuple(with_estimate(passed, requirement, self._board.progress, now) for passed in outcome)
+        raise Refusal(refusal(requirement, told), self._unanswered(requirement, told))
+
+    async def _known_epoch(self, requirement: Requirement, until: Deadline) -> None:
+        """Give a token of an epoch that was registered just now the time that a reading takes to tell of it."""
+        patience = min(until, Deadline.after(self._token_patience))
+        while token_is_early(requirement, self._board.known()) and await self._board.next_reading(patience):
+            pass
+
+    async def _changed(
+        self, requirement: Requirement, passed: Sequence[PassedOver], call: Call, until: Deadline
+    ) -> bool:
+        """Wait until another pass may end otherwise than the one that passed these over; False: the time is over.
+
+        A missing token is waited for at the copies that lack it; all else changes with the readings.
+        """
+        short = [entry.source for entry in passed if entry.reason is PassedOverFor.TOKEN_NOT_COVERED]
+        waits = [self._reached(source, requirement, call, until) for source in short]
+        if requirement.policy is Policy.WAIT and len(short) < len(passed):
+            waits.append(self._planned_anew(requirement, passed, until))
+        try:
+            return await first_true(waits)
+        except Overloaded as full:
+            raise Refusal(full, self._unanswered(requirement, passed)) from None
+
+    async def _reached(self, source: Source, requirement: Requirement, call: Call, until: Deadline) -> bool:
+        """Wait until a source seems to cover the token; False: the time is over. Raises Overloaded: too many wait."""
+        assert requirement.at_least is not None
+        tenant = call.tenant
+        shards = shards_of(tenant.tenant_id, tenant.spread)
+        return await self._watches[source].reached(shards, requirement.at_least, until)
+
+    async def _planned_anew(self, requirement: Requirement, passed: Sequence[PassedOver], until: Deadline) -> bool:
+        """Wait for a reading after which a source without the token's lack is worth a read; False: the time is over."""
+        short = {entry.source for entry in passed if entry.reason is PassedOverFor.TOKEN_NOT_COVERED}
+        while await self._board.next_reading(until):
+            if set(plan(requirement, self._board.known(), self._backends).sources) - short:
+                return True
+        return False
 
     async def _one_pass(
         self, question: Question, requirement: Requirement, call: Call, until: Deadline
@@ -111,13 +164,20 @@ class Router:
     async def _patiently(
         self, source: Source, question: Question, requirement: Requirement, call: Call, until: Deadline, *, last: bool
     ) -> Reply | PassedOver:
-        """Ask one source; if others follow and only the token is missing, ask again while patience lasts."""
+        """Ask one source; if others follow and only the token is missing, ask again once it is there, with patience."""
         patience = min(until, Deadline.after(self._token_patience))
         while True:
             outcome = await self._judged(source, question, requirement, call, last=last)
             missing = isinstance(outcome, PassedOver) and outcome.reason is PassedOverFor.TOKEN_NOT_COVERED
-            if last or not missing or not await self._board.next_reading(patience):
+            if last or not missing or not await self._reached_or_full(source, requirement, call, patience):
                 return outcome
+
+    async def _reached_or_full(self, source: Source, requirement: Requirement, call: Call, until: Deadline) -> bool:
+        """Wait for the token at a source that another one follows: where too many wait, the other one is asked."""
+        try:
+            return await self._reached(source, requirement, call, until)
+        except Overloaded:
+            return False
 
     async def _judged(
         self, source: Source, question: Question, requirement: Requirement, call: Call, *, last: bool
@@ -140,10 +200,8 @@ class Router:
         passed: Sequence[PassedOver],
     ) -> Answer | None:
         """Return an answer of any age, or of unknown age, that honours the token; or None."""
-        reply = await self._asked(
-            source, question, requirement, call, lambda proof: honours_token(source, proof, requirement)
-        )
-        if isinstance(reply, PassedOver) or not reply.answered or not honours_token(source, reply.proof, requirement):
+        reply = await self._asked(source, question, requirement, call, lambda proof: honours_token(proof, requirement))
+        if isinstance(reply, PassedOver) or not reply.answered or not honours_token(reply.proof, requirement):
             return None
         others = [entry for entry in passed if entry.source is not source]
         return self._answered(source, reply, requirement, call, others)
@@ -157,9 +215,8 @@ class Router:
         worth: Callable[[Proof | None], bool],
     ) -> Reply | PassedOver:
         capped = source is Source.PRIMARY and requirement.sources[0] is not Source.PRIMARY
-        if capped and self._fallbacks_left <= 0:
-            return PassedOver(source, PassedOverFor.BUDGET_EXHAUSTED)
-        self._fallbacks_left -= capped
+        if capped and (later := self._gate.enter(requirement.use_case, self._clock.monotonic())) is not None:
+            return PassedOver(source, PassedOverFor.BUDGET_EXHAUSTED, likely_after=later)
         try:
             with self._tracer.start_as_current_span(SpanName.QUERY_READ) as span:
                 span.set_attribute(Attribute.SOURCE, source.value)
@@ -169,7 +226,8 @@ class Router:
             log.info("a source did not answer", source=source.value, problem=str(error) or "not in time")
             return PassedOver(source, PassedOverFor.UNAVAILABLE)
         finally:
-            self._fallbacks_left += capped
+            if capped:
+                self._gate.leave(requirement.use_case)
 
     def _answered(
         self, source: Source, reply: Reply, requirement: Requirement, call: Call, passed: Sequence[PassedOver]
@@ -199,3 +257,24 @@ def _wait_until(requirement: Requirement, deadline: Deadline) -> Deadline:
 
 def _share(deadline: Deadline) -> Deadline:
     return Deadline.after(deadline.remaining() / SHARE)
+
+
+async def first_true(waits: Sequence[Coroutine[Any, Any, bool]]) -> bool:
+    """Return True with the first of the waits that does, and end the others; False once all have ended with False.
+
+    Raises what a wait raises; cancelled, or when one raises, no wait goes on.
+    """
+    if len(waits) == 1:
+        return await waits[0]
+    running = {asyncio.ensure_future(wait) for wait in waits}
+    try:
+        while running:
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            ended = [task.result() for task in done]
+            if any(ended):
+                return True
+        return False
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

@@ -11,6 +11,7 @@ from atlaskit.freshness.proofs import (
     ReplicaRead,
     Watermark,
     covers,
+    missing_bytes,
     prove_olap,
     prove_primary,
     prove_replica,
@@ -158,17 +159,43 @@ def test_olap_proves_nothing_for_a_query_of_no_known_shard() -> None:
 
 def test_a_token_is_covered_by_a_replica_at_its_position_and_by_olap_only_beyond_it() -> None:
     token = Token(3, Lsn(200))
-    assert covers(Proof(NOW, 3, Lsn(200)), token, primary=False)
-    assert not covers(Proof(NOW, 3, Lsn(199)), token, primary=False)
-    assert not covers(Proof(NOW, 3, Lsn(200), beat=8), token, primary=False)
-    assert covers(Proof(NOW, 3, Lsn(201), beat=8), token, primary=False)
-    assert not covers(Proof(NOW, 3, None), token, primary=False)
+    assert covers(Proof(NOW, 3, Lsn(200)), token)
+    assert not covers(Proof(NOW, 3, Lsn(199)), token)
+    assert not covers(Proof(NOW, 3, Lsn(200), beat=8), token)
+    assert covers(Proof(NOW, 3, Lsn(201), beat=8), token)
+    assert not covers(Proof(NOW, 3, None), token)
 
 
 def test_a_token_of_another_epoch_is_never_covered() -> None:
-    assert not covers(Proof(NOW, 3, Lsn(999)), Token(2, Lsn(1)), primary=False)
-    assert not covers(Proof(NOW, 3, None), Token(2, Lsn(1)), primary=True)
-    assert covers(Proof(NOW, 3, None), Token(3, Lsn(1)), primary=True)
+    assert not covers(Proof(NOW, 3, Lsn(999)), Token(2, Lsn(1)))
+    assert not covers(Proof(NOW, 3, Lsn(999)), Token(4, Lsn(1)))
+
+
+def test_a_token_of_an_ancestor_is_covered_up_to_the_fork_and_by_olap_only_beyond_it() -> None:
+    forks = {2: Lsn(200)}
+    assert covers(Proof(NOW, 3, Lsn(200), ancestors=forks), Token(2, Lsn(200)))
+    assert not covers(Proof(NOW, 3, Lsn(199), ancestors=forks), Token(2, Lsn(200)))
+    assert not covers(Proof(NOW, 3, Lsn(999), ancestors=forks), Token(2, Lsn(201)))
+    assert not covers(Proof(NOW, 3, Lsn(999), ancestors=forks), Token(1, Lsn(1)))
+    assert not covers(Proof(NOW, 3, Lsn(200), beat=8, ancestors=forks), Token(2, Lsn(200)))
+    assert covers(Proof(NOW, 3, Lsn(201), beat=8, ancestors=forks), Token(2, Lsn(200)))
+
+
+@given(
+    st.integers(1, 6),
+    st.integers(1, 60),
+    st.integers(1, 6),
+    st.integers(1, 60),
+    st.dictionaries(st.integers(1, 5), st.integers(1, 60)),
+)
+def test_what_covers_a_token_survived_and_is_at_least_as_far(
+    epoch: int, reached: int, of: int, lsn: int, forks: dict[int, int]
+) -> None:
+    ancestors = {ancestor: Lsn(at_) for ancestor, at_ in forks.items() if ancestor < epoch}
+    proof, token = Proof(NOW, epoch, Lsn(reached), ancestors=ancestors), Token(of, Lsn(lsn))
+    survived = of == epoch or (of in ancestors and lsn <= ancestors[of].bytes)
+    assert covers(proof, token) == (survived and reached >= lsn)
+    assert (missing_bytes(proof, token) or 0) == (max(lsn - reached, 0) if survived else 0)
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(-900, 900))

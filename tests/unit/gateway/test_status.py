@@ -117,7 +117,9 @@ async def test_an_answer_carries_values_with_types_and_the_four_headers(
     }  # fmt: skip
     assert body["freshness"]["staleness_ms"] == 12.001
     assert body["freshness"]["position"] == {"epoch": 1, "lsn": "16/B374D848", "beat": None}
-    assert body["freshness"]["fallbacks"] == [{"source": "olap", "reason": "unknown", "staleness_ms": None}]
+    assert body["freshness"]["fallbacks"] == [
+        {"source": "olap", "reason": "unknown", "staleness_ms": None, "likely_after_ms": None}
+    ]
 
 
 async def test_what_is_unknown_has_no_header_and_is_null(http: httpx.AsyncClient, router: Router) -> None:

@@ -67,8 +67,8 @@ def test_the_beat_of_a_page_admits_the_next_one() -> None:
     page = after(Source.OLAP, 3, Lsn(4096), (1,))
     same, older = Proof(BootInstant(0), 3, Lsn(4096), 9), Proof(BootInstant(0), 3, Lsn(4095), 8)
     assert page.at_least is not None
-    assert covers(same, page.at_least, primary=False)
-    assert not covers(older, page.at_least, primary=False)
+    assert covers(same, page.at_least)
+    assert not covers(older, page.at_least)
 
 
 @pytest.mark.parametrize("newest_first", [True, False])

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from atlas_query_router.backends import Call, Reply
+from atlas_query_router.fallback_gate import FallbackGate, Limits
 from atlas_query_router.lag_board import LagBoard
+from atlas_query_router.position_watch import PositionWatch, Reached
 from atlas_query_router.questions import EntityQuestion, Question
-from atlas_query_router.router import Refusal, Router
+from atlas_query_router.router import Answer, Refusal, Router
 from atlaskit.clock import BootInstant
-from atlaskit.errors import AtlasError, NotFreshEnough, Overloaded, TokenLost, Unavailable
+from atlaskit.errors import AtlasError, NotFreshEnough, Overloaded, TokenEpochUnknown, TokenLost, Unavailable
 from atlaskit.freshness.certificate import PassedOver, PassedOverFor
 from atlaskit.freshness.proofs import Proof
 from atlaskit.freshness.reading import CopyLag, PrimaryMode, Reading
@@ -55,6 +60,8 @@ class Scripted:
     script: list[Proof | AtlasError | None]
     reads: int = 0
     answered: int = 0
+    looks: int = 0
+    reached: Proof | None = None
     hold: asyncio.Event | None = None
     entered: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -71,27 +78,56 @@ class Scripted:
         self.answered += 1
         return Reply(step, True, STATE)
 
+    async def look(self, limit: timedelta) -> Reached:
+        self.looks += 1
+        return lambda _: self.reached
+
 
 class World:
     """A router over scripted copies, with a board that knows what the test says."""
 
-    def __init__(self, *, fallback_cap: int = 8) -> None:
+    def __init__(self, *, fallback_cap: int = 8, waiters: int = 8, patience: timedelta = timedelta(0)) -> None:
         self.clock = HandClock()
         self.board = LagBoard(self.clock, timedelta(seconds=1))
         self.copies = {source: Scripted(source, [None]) for source in (Source.PRIMARY, Source.REPLICA, Source.OLAP)}
+        self.watches = {
+            source: PositionWatch(copy.look, interval=MS, limit=1000 * MS, most=waiters)
+            for source, copy in self.copies.items()
+        }
         self.router = Router(
-            self.copies, self.board, self.clock, NoOpTracer(), fallback_cap=fallback_cap, token_patience=timedelta(0)
+            self.copies,
+            self.board,
+            self.clock,
+            NoOpTracer(),
+            gate=FallbackGate(Limits(fallback_cap, 1e9)),
+            watches=self.watches,
+            token_patience=patience,
         )
 
-    async def poll(self, *, epoch: int = EPOCH, **lags: timedelta | None) -> None:
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            tasks = [group.create_task(watch.run()) for watch in self.watches.values()]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    async def poll(
+        self, *, epoch: int = EPOCH, ancestors: dict[int, Lsn] | None = None, **lags: timedelta | None
+    ) -> None:
         copies = {
             Source(name): CopyLag(lag, reachable=lag is not None or name == "primary") for name, lag in lags.items()
         }
-        reading = Reading(SourceIdentity(7, 1), epoch, primary_mode=PrimaryMode.SINGLE, copies=copies)
+        identity = SourceIdentity(7, epoch)
+        reading = Reading(identity, epoch, primary_mode=PrimaryMode.SINGLE, copies=copies, ancestors=ancestors or {})
         assert await self.board.answer(self.board.question(), reading)
 
-    def proof(self, age: timedelta, lsn: int = 1000, *, beat: int | None = None, epoch: int = EPOCH) -> Proof:
-        return Proof(self.clock.ago(age), epoch, Lsn(lsn), beat)
+    def proof(
+        self, age: timedelta, lsn: int = 1000, *, beat: int | None = None, ancestors: dict[int, Lsn] | None = None
+    ) -> Proof:
+        return Proof(self.clock.ago(age), EPOCH, Lsn(lsn), beat, ancestors=ancestors or {})
 
     async def ask(self, requirement: Requirement, seconds: float = 5.0):  # type: ignore[no-untyped-def]
         call = Call(TENANT, self.clock.boot(), Deadline.after(timedelta(seconds=seconds)))
@@ -225,29 +261,155 @@ async def test_a_token_that_the_replica_lacks_is_answered_by_the_primary() -> No
     assert [entry.reason for entry in answer.certificate.fallbacks] == [PassedOverFor.TOKEN_NOT_COVERED]
 
 
-async def test_a_token_on_its_way_is_waited_for_by_readings_and_not_by_polling() -> None:
+async def test_a_token_on_its_way_is_waited_for_without_reading_until_it_is_there() -> None:
     world = World()
     await world.poll(replica=MS)
     replica = world.copies[Source.REPLICA]
     replica.script = [world.proof(MS, lsn=999), world.proof(MS, lsn=1000)]
+    replica.reached = world.proof(MS, lsn=999)
     demand = replace(DASHBOARD, sources=(Source.REPLICA,), at_least=Token(EPOCH, Lsn(1000)))
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with world.watched(), asyncio.TaskGroup() as group:
         waiting = group.create_task(world.ask(demand))
         await replica.entered.wait()
-        for _ in range(10):
-            await asyncio.sleep(0)
+        while replica.looks < 5:
+            await world.poll(replica=MS)  # readings come and go, and nobody reads for them
+            await asyncio.sleep(0.001)
         assert replica.reads == 1
-        await world.poll(replica=MS)
+        replica.reached = world.proof(MS, lsn=1000)
         answer = await waiting
     assert (answer.certificate.source, replica.reads) == (Source.REPLICA, 2)
 
 
-async def test_a_token_of_an_epoch_that_is_over_is_lost() -> None:
+async def test_a_copy_that_seemed_to_be_there_and_was_not_is_waited_for_again() -> None:
+    world = World()
+    await world.poll(replica=MS)
+    replica = world.copies[Source.REPLICA]
+    replica.script = [world.proof(MS, lsn=999)] * 3 + [world.proof(MS, lsn=1000)]
+    replica.reached = world.proof(MS, lsn=1000)
+    demand = replace(DASHBOARD, sources=(Source.REPLICA,), at_least=Token(EPOCH, Lsn(1000)))
+    async with world.watched():
+        assert (await world.ask(demand)).certificate.source is Source.REPLICA
+    assert replica.reads == 4
+
+
+async def test_more_reads_than_may_wait_are_refused_at_once_and_told_when_to_come_again() -> None:
+    world = World(waiters=1)
+    await world.poll(replica=MS)
+    replica = world.copies[Source.REPLICA]
+    replica.script = [world.proof(MS, lsn=1)]
+    demand = replace(DASHBOARD, sources=(Source.REPLICA,), at_least=Token(EPOCH, Lsn(1000)))
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(world.ask(demand))
+        while not len(world.watches[Source.REPLICA]):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        with pytest.raises(Refusal) as refused:
+            await world.ask(demand)
+        assert isinstance(refused.value.error, Overloaded)
+        assert refused.value.error.retry_after > timedelta(0)
+        waiting.cancel()
+    assert len(world.watches[Source.REPLICA]) == 0
+
+
+async def test_under_wait_a_second_source_that_comes_within_the_limit_answers_before_the_first_has_the_token() -> None:
+    world = World()
+    await world.poll(olap=MS, replica=None)
+    world.copies[Source.OLAP].script = [world.proof(MS, lsn=1, beat=1)]
+    world.copies[Source.REPLICA].script = [world.proof(MS, lsn=1000)]
+    demand = replace(for_use_case(UseCase.ANALYTICS), policy=Policy.WAIT, at_least=Token(EPOCH, Lsn(1000)))
+    async with world.watched(), asyncio.TaskGroup() as group:
+        waiting = group.create_task(world.ask(demand))
+        while not len(world.watches[Source.OLAP]):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await world.poll(olap=MS, replica=MS)
+        assert (await waiting).certificate.source is Source.REPLICA
+    assert not any(len(watch) for watch in world.watches.values())
+
+
+async def test_a_token_of_an_earlier_epoch_is_covered_up_to_the_fork_and_lost_above_it() -> None:
+    world = World()
+    forks = {EPOCH - 1: Lsn(500)}
+    await world.poll(replica=MS, primary=MS, ancestors=forks)
+    world.copies[Source.REPLICA].script = [world.proof(MS, lsn=1000, ancestors=forks)]
+    answer = await world.ask(replace(DASHBOARD, at_least=Token(EPOCH - 1, Lsn(500))))
+    assert answer.certificate.source is Source.REPLICA
+    with pytest.raises(Refusal, match="ended at 0/1F4") as refused:
+        await world.ask(replace(DASHBOARD, at_least=Token(EPOCH - 1, Lsn(501))))
+    assert isinstance(refused.value.error, TokenLost)
+
+
+async def test_a_replica_that_has_not_reached_the_fork_yet_does_not_cover_what_survived() -> None:
+    world = World()
+    forks = {EPOCH - 1: Lsn(500)}
+    await world.poll(replica=MS, ancestors=forks)
+    world.copies[Source.REPLICA].script = [world.proof(MS, lsn=400, ancestors=forks)]
+    demand = replace(DASHBOARD, at_least=Token(EPOCH - 1, Lsn(450)), sources=(Source.REPLICA,), max_wait=timedelta(0))
+    with pytest.raises(Refusal) as refused:
+        await world.ask(demand)
+    assert refused.value.certificate.fallbacks[0].reason is PassedOverFor.TOKEN_NOT_COVERED
+
+
+async def test_a_token_of_an_epoch_that_is_over_is_lost_unless_its_fork_is_known() -> None:
     world = World()
     await world.poll(replica=MS, primary=MS)
     with pytest.raises(Refusal) as refused:
         await world.ask(replace(DASHBOARD, at_least=Token(EPOCH - 1, Lsn(1))))
     assert isinstance(refused.value.error, TokenLost)
+
+
+async def test_a_token_of_an_epoch_that_nobody_registered_is_refused_by_name() -> None:
+    world = World()
+    await world.poll(replica=MS, primary=MS)
+    with pytest.raises(Refusal, match=f"epoch {EPOCH + 1}") as refused:
+        await world.ask(replace(DASHBOARD, at_least=Token(EPOCH + 1, Lsn(1))))
+    assert isinstance(refused.value.error, TokenEpochUnknown)
+
+
+async def test_a_token_of_an_epoch_registered_just_now_is_given_the_time_of_a_reading() -> None:
+    world = World(patience=1000 * MS)
+    await world.poll(epoch=EPOCH - 1, replica=MS)
+    world.copies[Source.REPLICA].script = [world.proof(MS, lsn=1000)]
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        asked = group.create_task(world.ask(replace(DASHBOARD, at_least=Token(EPOCH, Lsn(1)))))
+        await asyncio.sleep(0)
+        await world.poll(replica=MS)
+        assert (await asked).certificate.source is Source.REPLICA
+
+
+async def test_the_primary_does_not_cover_a_position_that_its_log_has_not_reached() -> None:
+    world = World()
+    await world.poll(primary=MS)
+    world.copies[Source.PRIMARY].script = [world.proof(MS, lsn=999)]
+    demand = replace(DASHBOARD, sources=(Source.PRIMARY,), at_least=Token(EPOCH, Lsn(1000)), max_wait=timedelta(0))
+    with pytest.raises(Refusal) as refused:
+        await world.ask(demand)
+    assert refused.value.certificate.fallbacks[0].missing_bytes == 1
+
+
+async def test_a_refusal_says_how_far_off_a_source_is_and_when_it_is_likely_to_do() -> None:
+    world = World()
+    for lag in (9000, 8000, 7000):  # it catches up by a second in each half second
+        await world.poll(replica=lag * MS)
+        world.clock.now += 500_000_000
+    with pytest.raises(Refusal) as refused:
+        await world.ask(replace(DASHBOARD, sources=(Source.REPLICA,)))
+    [passed] = refused.value.certificate.fallbacks
+    assert (passed.staleness, passed.likely_after) == (7000 * MS, 2500 * MS)
+    error = refused.value.error
+    assert isinstance(error, NotFreshEnough)
+    assert error.retry_after == 2500 * MS
+    assert "likely in 2500 ms" in str(error)
+
+
+async def test_a_source_that_does_not_progress_gets_no_estimate() -> None:
+    world = World()
+    for lag in (7000, 7500):
+        await world.poll(replica=lag * MS)
+        world.clock.now += 500_000_000
+    with pytest.raises(Refusal) as refused:
+        await world.ask(replace(DASHBOARD, sources=(Source.REPLICA,)))
+    assert refused.value.certificate.fallbacks[0].likely_after is None
+    assert isinstance(refused.value.error, NotFreshEnough)
+    assert refused.value.error.retry_after is None
 
 
 async def test_wait_answers_once_a_source_is_fresh_enough() -> None:
@@ -286,9 +448,42 @@ async def test_fallbacks_onto_the_primary_are_capped() -> None:
         with pytest.raises(Refusal) as refused:
             await world.ask(DASHBOARD)
         assert isinstance(refused.value.error, Overloaded)
+        assert refused.value.error.retry_after >= timedelta(seconds=1)
+        assert refused.value.certificate.fallbacks[-1].reason is PassedOverFor.BUDGET_EXHAUSTED
         primary.hold.set()
         assert (await first).certificate.source is Source.PRIMARY
+    world.clock.now += 1_000_000
     assert (await world.ask(DASHBOARD)).certificate.source is Source.PRIMARY
+
+
+async def test_a_stampede_of_thousands_onto_the_primary_stays_within_the_cap_under_every_policy() -> None:
+    world = World(fallback_cap=3)
+    await world.poll(replica=2000 * MS, primary=MS)
+    primary = world.copies[Source.PRIMARY]
+    primary.script = [world.proof(MS)]
+    world.copies[Source.REPLICA].script = [world.proof(2000 * MS)]
+    primary.hold = asyncio.Event()
+    policies = itertools.cycle(Policy)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        asked = [
+            group.create_task(outcome(world.ask(replace(DASHBOARD, policy=next(policies)), seconds=20)))
+            for _ in range(3000)
+        ]
+        await primary.entered.wait()
+        while sum(task.done() for task in asked) < 2997:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert primary.reads == 3
+        primary.hold.set()
+    ends = Counter(task.result() for task in asked)
+    assert ends == {"primary": 3, "replica": 1000 - 1, "FALLBACK_BUDGET_EXHAUSTED": 2000 - 2}
+
+
+async def outcome(answer: Awaitable[Answer]) -> str:
+    """Return which source answered, or the reason of the refusal."""
+    try:
+        return str((await answer).certificate.source)
+    except Refusal as refused:
+        return refused.error.reason
 
 
 async def test_reads_that_want_the_primary_first_are_not_capped() -> None:
