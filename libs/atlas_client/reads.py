@@ -191,16 +191,31 @@ class Reads:
         )
 
     async def _read(self, method: Callable[..., Any], request: Any, session: Session | None, timeout: timedelta) -> Any:
-        answer = await call(method, request, Deadline(timeout), self._read_budget)
-        if session is not None:
-            session.saw(answer.freshness.session_token)
+        deadline = Deadline(timeout)
+        if session is None:
+            return await call(method, request, deadline, self._read_budget)
+        for token in session.earlier:
+            await self._confirm(_tenant_of(request), token, deadline)
+            session.confirmed(token)
+        answer = await call(method, request, deadline, self._read_budget)
+        session.saw(answer.freshness.session_token, covering=request.freshness.at_least_token)
         return answer
+
+    async def _confirm(self, tenant_id: int, token: str, deadline: Deadline) -> None:
+        """Return if what the token stands for survived. Raises CallFailed, with reason TOKEN_LOST if it did not."""
+        request = pb.WaitForPositionRequest(tenant_id=tenant_id, token=token, source=freshness_pb2.DATA_SOURCE_PRIMARY)
+        await call(self._query.WaitForPosition, request, deadline, self._read_budget)
 
 
 def _wanted(freshness: Requirement | None, session: Session | None) -> freshness_pb2.FreshnessRequirement | None:
     if session is not None:
         return (freshness or Requirement()).at_least(session.token).message()
     return freshness.message() if freshness is not None else None
+
+
+def _tenant_of(request: Any) -> int:
+    tenant: int = request.tenant_ids[0] if isinstance(request, pb.AggregateAttributeRequest) else request.tenant_id
+    return tenant
 
 
 def _of(request: Request, entity: Entity) -> Request:

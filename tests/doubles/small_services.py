@@ -106,7 +106,9 @@ class SmallQuery(query_grpc.QueryServiceServicer):
 
     def __init__(self) -> None:
         self.requests: list[query_pb.GetEntityRequest] = []
+        self.waited: list[query_pb.WaitForPositionRequest] = []
         self.failures: deque[Exception] = deque()
+        self.wait_failures: deque[Exception] = deque()
         self.gate: asyncio.Event | None = None
         self.entered = asyncio.Event()
         self.certificate = Freshness(source=DATA_SOURCE_REPLICA, session_token="a1.1.3000")
@@ -142,6 +144,9 @@ class SmallQuery(query_grpc.QueryServiceServicer):
         raise NotBuilt("DescribeAttributes")
 
     async def WaitForPosition(self, request: Any, context: Any) -> query_pb.WaitForPositionResponse:  # noqa: N802
+        self.waited.append(request)
+        if self.wait_failures:
+            raise self.wait_failures.popleft()
         return query_pb.WaitForPositionResponse(freshness=self.certificate)
 
 

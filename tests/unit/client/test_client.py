@@ -27,7 +27,7 @@ from atlas_client import (
 from atlas_client.calls import MAX_ATTEMPTS, pause_before_retry
 from atlas_client.freshness import freshness_of
 from atlas_client.session import later
-from atlaskit.errors import InvalidRequest, NotFound, OutcomeUnknown, Overloaded
+from atlaskit.errors import InvalidRequest, NotFound, OutcomeUnknown, Overloaded, TokenLost
 from atlaskit.rpc.certificate import certified
 from doubles.small_services import SmallServices
 from grpc import StatusCode
@@ -147,6 +147,57 @@ def test_a_session_keeps_the_newest_epoch_and_in_it_the_greatest_position(seen: 
         session.saw(f"a1.{epoch}.{position:x}")
     epoch, position = max(seen)
     assert session.token == f"a1.{epoch}.{position:x}"
+
+
+TOKENS = st.builds("a1.{}.{:x}".format, st.integers(1, 4), st.integers(1, 50))
+
+
+@given(st.lists(TOKENS), st.lists(TOKENS))
+def test_merged_sessions_stand_for_all_that_either_wrote_or_saw(first: list[str], second: list[str]) -> None:
+    merged, other = Session(*first), Session(*second)
+    merged.merge(other)
+    assert merged.tokens == Session(*first, *second).tokens == Session(*second, *first).tokens
+    assert other.tokens == Session(*second).tokens
+    for token in first + second:
+        assert any(later(token, kept) == kept for kept in merged.tokens if kept.split(".")[1] == token.split(".")[1])
+    again = Session(*merged.tokens)
+    again.merge(merged)
+    assert again.tokens == merged.tokens
+
+
+async def test_what_was_written_before_a_failover_is_asked_for_once_before_the_next_read(
+    client: AtlasClient, services: SmallServices
+) -> None:
+    services.query.certificate.session_token = "a1.2.9"
+    session = Session("a1.1.7", "a1.2.5")
+    await client.get_entity(1, "disk", session=session)
+    await client.get_entity(1, "disk", session=session)
+    assert [(asked.token, asked.source) for asked in services.query.waited] == [("a1.1.7", pb.DATA_SOURCE_PRIMARY)]
+    assert session.tokens == ("a1.2.9",)
+
+
+async def test_a_write_that_a_failover_lost_is_told_and_never_passed_over_in_silence(
+    client: AtlasClient, services: SmallServices
+) -> None:
+    session = Session("a1.1.7", "a1.2.5")
+    services.query.wait_failures.append(TokenLost("lost"))
+    with pytest.raises(CallFailed, match="TOKEN_LOST"):
+        await client.get_entity(1, "disk", session=session)
+    assert services.query.requests == []
+    assert session.tokens == ("a1.1.7", "a1.2.5")
+    session.forget()
+    await client.get_entity(1, "disk", session=session)
+
+
+async def test_a_read_of_the_new_epoch_that_covered_the_old_token_settles_it(
+    client: AtlasClient, services: SmallServices
+) -> None:
+    services.query.certificate.session_token = "a1.2.9"
+    session = Session("a1.1.7")
+    await client.get_entity(1, "disk", session=session)
+    assert services.query.requests[-1].freshness.at_least_token == "a1.1.7"
+    assert session.tokens == ("a1.2.9",)
+    assert services.query.waited == []
 
 
 def test_no_token_never_replaces_one() -> None:
