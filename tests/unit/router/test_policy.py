@@ -284,7 +284,8 @@ async def test_a_copy_that_seemed_to_be_there_and_was_not_is_waited_for_again() 
     world = World()
     await world.poll(replica=MS)
     replica = world.copies[Source.REPLICA]
-    replica.script = [world.proof(MS, lsn=999)] * 3 + [world.proof(MS, lsn=1000)]
+    short = world.proof(MS, lsn=999)
+    replica.script = [short, short, short, world.proof(MS, lsn=1000)]
     replica.reached = world.proof(MS, lsn=1000)
     demand = replace(DASHBOARD, sources=(Source.REPLICA,), at_least=Token(EPOCH, Lsn(1000)))
     async with world.watched():
