@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from atlas_local import oneshot
+from atlas_local.faults.links import Listener
 from atlas_local.jars import JarSet
 from atlas_local.java_runtime import java, properties
 from atlas_local.ports import HOST
@@ -16,17 +18,22 @@ from atlas_local.process import ChildProcess
 _SECONDS = 60.0
 
 
-def broker_settings(data: Path, port: int, controller_port: int) -> dict[str, str]:
-    """Return the settings of the node: replication 1, topics made by us only, a disk that cannot fill without limit."""
+def broker_settings(data: Path, port: int, controller_port: int, callers: Sequence[Listener] = ()) -> dict[str, str]:
+    """Return the settings of the node: replication 1, topics made by us only, a disk that cannot fill without limit.
+
+    Each of `callers` has a listener of its own, which tells its clients to come by another port."""
+    bound = [f"{caller.name}://{HOST}:{caller.bound}" for caller in callers]
+    told = [f"{caller.name}://{HOST}:{caller.told}" for caller in callers]
+    plain = ["CONTROLLER", "PLAINTEXT", *(caller.name for caller in callers)]
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@{HOST}:{controller_port}",
-        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "listeners": ",".join([f"PLAINTEXT://{HOST}:{port}", f"CONTROLLER://{HOST}:{controller_port}", *bound]),
+        "advertised.listeners": ",".join([f"PLAINTEXT://{HOST}:{port}", *told]),
         "inter.broker.listener.name": "PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in plain),
         "log.dirs": str(data),
         "auto.create.topics.enable": "false",
         "num.network.threads": "2",
@@ -50,12 +57,14 @@ def broker_settings(data: Path, port: int, controller_port: int) -> dict[str, st
 class Kafka(ChildProcess):
     """The broker; its data survives kill and restart."""
 
-    def __init__(self, jars: JarSet, data: Path, log: Path, port: int, controller_port: int) -> None:
+    def __init__(
+        self, jars: JarSet, data: Path, log: Path, port: int, controller_port: int, *, callers: Sequence[Listener]
+    ) -> None:
         self._jars = jars
         self.data = data
         self.port = port
         self._settings = data.parent / f"{data.name}.properties"
-        self._values = broker_settings(data, port, controller_port)
+        self._values = broker_settings(data, port, controller_port, callers)
         command = java(jars.class_path("kafka"), "kafka.Kafka", str(self._settings), heap="320m")
         super().__init__("kafka", command, log, self._listens, _SECONDS)
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from atlas_local.faults.links import CLIENT_LINKS, SERVICE_LINKS, Links
 from atlas_local.platform import SERVICES, Platform, Stores, run_keeper, running_platform
 from atlas_local.ports import assign_in
 from atlas_local.process import ChildProcess
@@ -54,15 +55,32 @@ def stores_of(stack: LocalStack) -> Stores:
 
 @asynccontextmanager
 async def launched(
-    stack: LocalStack, *, directory: Path, ports: Mapping[str, int] | None = None, sample_ratio: float = 0.01
+    stack: LocalStack,
+    *,
+    directory: Path,
+    ports: Mapping[str, int] | None = None,
+    sample_ratio: float = 0.01,
+    links: Links | None = None,
+    modules: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Launched]:
     """Run the keeper once, start the services on free ports (or the given ones) and yield when all are ready.
 
-    The stack must have its migrations. On exit the services drain; the stack goes on. Raises PartFailed.
+    The stack must have its migrations. With `links` every service reaches what it calls through a relay, and so can
+    clients (`client->ingest` and so on). `modules` runs another module in the place of a service's own. On exit the
+    services drain; the stack goes on. Raises PartFailed.
     """
     directory.mkdir(parents=True, exist_ok=True)
     stores = stores_of(stack)
     await run_keeper(stores, directory / "logs")
     chosen = assign_in(directory, SERVICES, ports or {})
-    async with running_platform(stores, chosen, directory, sample_ratio=sample_ratio) as platform:
+    detours = {} if links is None else await _detours(links, {**stack.ports, **chosen})
+    async with running_platform(
+        stores, chosen, directory, sample_ratio=sample_ratio, detours=detours, modules=modules or {}
+    ) as platform:
         yield Launched(stack, platform)
+
+
+async def _detours(links: Links, ports: Mapping[str, int]) -> dict[str, dict[int, int]]:
+    """Put a relay on each link of a service and return, by caller, the relay's port for the port of what it calls."""
+    await links.open_all((*SERVICE_LINKS, *CLIENT_LINKS), ports)
+    return {caller: {ports[callee]: relay.port for callee, relay in links.of_caller(caller)} for caller in SERVICES}

@@ -49,7 +49,7 @@ def connector_values(stack: LocalStack, role: str) -> Mapping[str, str]:
     """Return what connector.json leaves open."""
     return {
         "database_host": HOST,
-        "database_port": str(stack.primary.port),
+        "database_port": str(stack.detours.get("connect->primary", stack.primary.port)),
         "database_user": role,
         "database_password": stack.postgres.password,
         "database_name": DATABASE,

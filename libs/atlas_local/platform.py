@@ -14,6 +14,7 @@ import httpx
 from grpc_health.v1 import health_pb2
 
 from atlas_local import oneshot
+from atlas_local.faults.links import led_round
 from atlas_local.ports import HOST
 from atlas_local.process import ChildProcess, Command
 
@@ -98,19 +99,35 @@ async def run_keeper(stores: Stores, logs: Path) -> str:
 
 @asynccontextmanager
 async def running_platform(
-    stores: Stores, ports: Mapping[str, int], directory: Path, *, sample_ratio: float = 0.01
+    stores: Stores,
+    ports: Mapping[str, int],
+    directory: Path,
+    *,
+    sample_ratio: float = 0.01,
+    detours: Mapping[str, Mapping[int, int]] | None = None,
+    modules: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Platform]:
     """Start every service and yield once all are ready; on exit they drain, callers before what they call.
 
-    `ports` has one for each of SERVICES; logs and traces lie below `directory`. Raises PartFailed naming the service
-    that did not start; nothing is left behind then.
+    `ports` has one for each of SERVICES; logs and traces lie below `directory`. `detours` has by service the port that
+    it goes to instead of one in its settings, `modules` the module that runs in the place of its own. Raises PartFailed
+    naming the service that did not start; nothing is left behind then.
     """
     traces, logs = directory / "traces", directory / "logs"
     traces.mkdir(parents=True, exist_ok=True)
     addresses = {name: f"{HOST}:{ports[name]}" for name in SERVICES}
     settings = environments(stores, addresses, traces, sample_ratio)
     async with AsyncExitStack() as stack:
-        services = {name: _service(name, settings[name], addresses[name], logs) for name in SERVICES}
+        services = {
+            name: _service(
+                name,
+                (modules or {}).get(name, f"atlas_{name.replace('-', '_')}"),
+                led_round(settings[name], (detours or {}).get(name, {})),
+                addresses[name],
+                logs,
+            )
+            for name in SERVICES
+        }
         for service in services.values():
             stack.push_async_callback(service.stop)
         try:
@@ -122,8 +139,7 @@ async def running_platform(
         yield Platform(services, addresses, traces)
 
 
-def _service(name: str, environment: Mapping[str, str], address: str, logs: Path) -> ChildProcess:
-    module = f"atlas_{name.replace('-', '_')}"
+def _service(name: str, module: str, environment: Mapping[str, str], address: str, logs: Path) -> ChildProcess:
     command = Command([sys.executable, "-m", module], environment)
 
     async def ready() -> bool:

@@ -70,7 +70,7 @@ class PostgresServer(ChildProcess):
     """One PostgreSQL server of the stack."""
 
     def __init__(self, name: str, cluster: PostgresCluster, port: int, data: Path) -> None:
-        settings = server_settings(cluster.tuning, port, cluster.passfile, cluster.ports["primary"])
+        settings = server_settings(cluster.tuning, port, cluster.passfile, cluster.upstream)
         arguments = [str(cluster.binaries / "postgres"), "-D", str(data)]
         for key, value in settings.items():
             arguments += ["-c", f"{key}={value}"]
@@ -115,11 +115,19 @@ class PostgresReplica(PostgresServer):
 class PostgresCluster:
     """Primary and replica under one folder, with one password for every role, kept in a file of mode 0600."""
 
-    def __init__(self, root: Path, logs: Path, ports: Mapping[str, int], tuning: PostgresTuning) -> None:
+    def __init__(
+        self,
+        root: Path,
+        logs: Path,
+        ports: Mapping[str, int],
+        tuning: PostgresTuning,
+        upstream: int | None = None,
+    ) -> None:
         self.account: Account | None = postgres_account()
         self.root = own(root, self.account)
         self.logs = logs
         self.ports = ports
+        self.upstream = ports["primary"] if upstream is None else upstream  # where the replica finds the primary
         self.tuning = tuning
         self.binaries = postgres_binaries(self.account, root.parent)
         self.passfile = root / "pgpass"

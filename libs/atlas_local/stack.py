@@ -19,6 +19,7 @@ import httpx
 
 from atlas_local.connect import Connect
 from atlas_local.errors import DataDirectoryInUse, DiskFull, PartFailed, UnsupportedPlatform, from_os_error
+from atlas_local.faults.links import KAFKA_CALLERS, STACK_LINKS, Links, Listener
 from atlas_local.jars import MAVEN_CENTRAL, JarSet, Progress, default_cache, ensure_jars
 from atlas_local.kafka import Kafka
 from atlas_local.ports import HOST, assign_in
@@ -41,6 +42,7 @@ class StackOptions:
     repository: str = MAVEN_CENTRAL
     ports: Mapping[str, int] = field(default_factory=dict)  # by name, see PORTS; those not named are chosen
     tuning: PostgresTuning = field(default_factory=PostgresTuning)
+    links: Links | None = None  # relays between the parts; None: they reach one another directly
     progress: Progress | None = None  # of the download of the jars
     started: Callable[[str], None] | None = None  # told the name of each part when it is healthy
 
@@ -48,16 +50,32 @@ class StackOptions:
 class LocalStack:
     """The parts of a stack and their addresses. Each part can be killed, paused and restarted."""
 
-    def __init__(self, data_dir: Path, ports: Mapping[str, int], jars: JarSet, tuning: PostgresTuning) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        ports: Mapping[str, int],
+        jars: JarSet,
+        tuning: PostgresTuning,
+        detours: Mapping[str, int] | None = None,
+    ) -> None:
+        detours = detours or {}  # the port of the relay on a link, by the link's name
         self.data_dir = data_dir
         self.ports = ports
+        self.detours = detours
         logs = data_dir / "logs"
-        self.postgres = PostgresCluster(data_dir / "postgres", logs, ports, tuning)
+        self.postgres = PostgresCluster(data_dir / "postgres", logs, ports, tuning, detours.get("replica->primary"))
         self.primary = self.postgres.primary
         self.replica = self.postgres.replica
         kafka_data = data_dir / "kafka"
-        self.kafka = Kafka(jars, kafka_data, logs / "kafka.log", ports["kafka"], ports["kafka-controller"])
-        bootstrap = self.kafka.bootstrap
+        callers = [
+            Listener(caller, ports[f"kafka-for-{caller}"], detours[f"{caller}->kafka"])
+            for caller in KAFKA_CALLERS
+            if f"{caller}->kafka" in detours
+        ]
+        self.kafka = Kafka(
+            jars, kafka_data, logs / "kafka.log", ports["kafka"], ports["kafka-controller"], callers=callers
+        )
+        bootstrap = f"{HOST}:{detours.get('connect->kafka', ports['kafka'])}"
         self.connect = Connect(jars, data_dir / "connect", logs / "connect.log", bootstrap, ports["connect"])
         self.clickhouse = _clickhouse(data_dir, logs, ports["clickhouse"])
 
@@ -159,13 +177,26 @@ async def local_stack(options: StackOptions | None = None) -> AsyncIterator[Loca
     with _data_directory(options.data_dir, keep=options.keep) as directory:
         check_space(directory)
         jars = await ensure_jars(options.cache, repository=options.repository, progress=options.progress)
-        stack = LocalStack(directory, assign_in(directory, PORTS, options.ports), jars, options.tuning)
+        listeners = [f"kafka-for-{caller}" for caller in KAFKA_CALLERS] if options.links else []
+        ports = assign_in(directory, (*PORTS, *listeners), options.ports)
+        detours = await _detours(options.links, ports)
+        stack = LocalStack(directory, ports, jars, options.tuning, detours)
         try:
             await stack.start(options.started)
             async with supervised(stack.connect_url, stack.connectors_log):
                 yield stack
         finally:
             await stack.stop()
+
+
+async def _detours(links: Links | None, ports: Mapping[str, int]) -> dict[str, int]:
+    """Put a relay on each link between parts of the stack and return the ports of all, by link."""
+    if links is None:
+        return {}
+    for link in STACK_LINKS:
+        caller, _, callee = link.partition("->")
+        await links.open(link, ports[f"kafka-for-{caller}" if callee == "kafka" else callee])
+    return {link: links[link].port for link in STACK_LINKS}
 
 
 def check_platform(system: str, machine: str) -> None:
