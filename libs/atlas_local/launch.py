@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,13 +61,13 @@ async def launched(
     ports: Mapping[str, int] | None = None,
     sample_ratio: float = 0.01,
     links: Links | None = None,
-    modules: Mapping[str, str] | None = None,
+    programs: Mapping[str, Sequence[str]] | None = None,
 ) -> AsyncIterator[Launched]:
     """Run the keeper once, start the services on free ports (or the given ones) and yield when all are ready.
 
     The stack must have its migrations. With `links` every service reaches what it calls through a relay, and so can
-    clients (`client->ingest` and so on). `modules` runs another module in the place of a service's own. On exit the
-    services drain; the stack goes on. Raises PartFailed.
+    clients (`client->ingest` and so on). `programs` has what Python is given in the place of a service's own
+    module. On exit the services drain; the stack goes on. Raises PartFailed.
     """
     directory.mkdir(parents=True, exist_ok=True)
     stores = stores_of(stack)
@@ -75,7 +75,7 @@ async def launched(
     chosen = assign_in(directory, SERVICES, ports or {})
     detours = {} if links is None else await _detours(links, {**stack.ports, **chosen})
     async with running_platform(
-        stores, chosen, directory, sample_ratio=sample_ratio, detours=detours, modules=modules or {}
+        stores, chosen, directory, sample_ratio=sample_ratio, detours=detours, programs=programs
     ) as platform:
         yield Launched(stack, platform)
 

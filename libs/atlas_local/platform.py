@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,13 +105,13 @@ async def running_platform(
     *,
     sample_ratio: float = 0.01,
     detours: Mapping[str, Mapping[int, int]] | None = None,
-    modules: Mapping[str, str] | None = None,
+    programs: Mapping[str, Sequence[str]] | None = None,
 ) -> AsyncIterator[Platform]:
     """Start every service and yield once all are ready; on exit they drain, callers before what they call.
 
     `ports` has one for each of SERVICES; logs and traces lie below `directory`. `detours` has by service the port that
-    it goes to instead of one in its settings, `modules` the module that runs in the place of its own. Raises PartFailed
-    naming the service that did not start; nothing is left behind then.
+    it goes to instead of one in its settings, `programs` what Python is given instead of `-m` and its module. Raises
+    PartFailed naming the service that did not start; nothing is left behind then.
     """
     traces, logs = directory / "traces", directory / "logs"
     traces.mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ async def running_platform(
         services = {
             name: _service(
                 name,
-                (modules or {}).get(name, f"atlas_{name.replace('-', '_')}"),
+                (programs or {}).get(name, ("-m", f"atlas_{name.replace('-', '_')}")),
                 led_round(settings[name], (detours or {}).get(name, {})),
                 addresses[name],
                 logs,
@@ -139,8 +139,10 @@ async def running_platform(
         yield Platform(services, addresses, traces)
 
 
-def _service(name: str, module: str, environment: Mapping[str, str], address: str, logs: Path) -> ChildProcess:
-    command = Command([sys.executable, "-m", module], environment)
+def _service(
+    name: str, program: Sequence[str], environment: Mapping[str, str], address: str, logs: Path
+) -> ChildProcess:
+    command = Command([sys.executable, *program], environment)
 
     async def ready() -> bool:
         return await (_http_ready(address) if name == "gateway" else grpc_ready(address))

@@ -215,7 +215,9 @@ class Facts:
             line = Line((one.acked_at, one) for one in sorted(written, key=lambda one: one.acked))
         if any(one.value is None and not one.failed for one in self.places.get(place, ())):
             line.deletes = True
-            line.possible_deletes = [one for one in self.places[place] if one.value is None and not one.failed]
+            deletes = [one for one in self.places[place] if one.value is None and not one.failed]
+            # The newest delete of the whole key is the likeliest to hide what is asked about.
+            line.possible_deletes = sorted(deletes, key=lambda one: (one.event_time is not None, -one.sent))
         return line
 
     def shown(self, read: Read) -> dict[Place, dict[int, Written]]:

@@ -1,0 +1,129 @@
+"""A campaign: clients without a pause, one episode of faults after another, healing waited for, and one history."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from atlas_client import AtlasClient
+from atlas_local.process import until
+from checker.checks import divergence
+from checker.history import CopyCounted, FaultEnded, FaultStarted, Healed, History
+from checker.index import Facts
+from checker.processes.copies import counted
+from checker.processes.kinds import KINDS, STORES
+from checker.processes.notebook import Notebook, now
+from checker.processes.schedule import Episode, Planned, written
+from checker.processes.wire import CLASSES
+from checker.processes.workload import Workload
+from checker.processes.world import SERVICES, World
+
+TENANTS = ((1, "a"), (2, "b"), (10, "c"))  # spread over the shards, and a name
+RECOVERY_SECONDS = 45.0  # within which each class meets its budget again
+AGREE_SECONDS = 60.0  # within which all copies hold the same once nobody writes
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What to run. `calm` is the time without a fault at the beginning, in seconds; tightness is measured then."""
+
+    seed: int
+    schedule: Sequence[Episode]
+    calm: float = 5.0
+    readers: int = 6
+
+
+@dataclass(slots=True)
+class Campaign:
+    """One run in one world."""
+
+    world: World
+    run: Run
+    say: Callable[[str], None] = lambda _: None
+    notes: Notebook = field(init=False)
+    _faults: int = 0
+
+    def __post_init__(self) -> None:
+        history = History(replay_command(self.run), "processes", self.run.seed)
+        self.notes = Notebook(history, random.Random(self.run.seed))
+
+    async def go(self) -> History:
+        """Run it to its end and return its history. Raises AssertionError if a part ended by itself."""
+        world = self.world
+        async with AtlasClient.connect(world.atlas.ingest, world.atlas.query) as client:
+            tenants = [
+                (await client.create_tenant(f"campaign/{self.run.seed}/{now()}/{name}", shard_spread=spread)).tenant_id
+                for spread, name in TENANTS
+            ]
+        load = Workload(world.ingest, world.query, self.notes, tenants, asyncio.Event())
+        await load.begin()
+        async with asyncio.TaskGroup() as group:
+            load.start(group, self.run.readers)
+            try:
+                await self._met(0)
+                await asyncio.sleep(self.run.calm)  # its length is the measure's
+                for number, episode in enumerate(self.run.schedule, start=1):
+                    await self._episode(load, episode, f"{number}/{len(self.run.schedule)}")
+            finally:
+                load.over.set()
+        await self._agreed(tenants)
+        return self.notes.history
+
+    async def _episode(self, load: Workload, episode: Episode, number: str) -> None:
+        begin = now()
+        async with asyncio.TaskGroup() as group:
+            for planned in episode:
+                group.create_task(self._befall(load, planned), name=str(planned))
+        await self.world.links.heal()
+        self._expect_running()
+        healed = now()
+        self.notes.history.append(Healed(healed))
+        met = await self._met(healed)
+        took = (now() - healed) / 1e9
+        outcome = f"healed in {took:.1f} s" if met else f"NOT HEALED after {took:.0f} s"
+        self.say(f"episode {number}: {written([episode])}: {(healed - begin) / 1e9:.1f} s, {outcome}")
+
+    async def _befall(self, load: Workload, planned: Planned) -> None:
+        await asyncio.sleep(planned.after)  # a moment of the schedule
+        self._faults += 1
+        number = self._faults
+        self.notes.history.append(FaultStarted(now(), number, planned.kind, planned.target, str(planned)))
+        async with KINDS[planned.kind](self.world, load, planned):
+            await asyncio.sleep(planned.seconds)  # its length is the fault's
+        self.notes.history.append(FaultEnded(now(), number))
+
+    async def _met(self, since: int) -> bool:
+        """Return True once every class has met its limit with a read sent after `since`, or False when time is up."""
+        classes = {(one.name, one.sources) for one in CLASSES}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RECOVERY_SECONDS):
+                await until(lambda: all(self.notes.satisfied.get(one, 0) > since for one in classes), every=0.02)
+                return True
+        return False
+
+    async def _agreed(self, tenants: Sequence[int]) -> None:
+        """Note what each copy holds once they agree, or what they hold when the time to agree is over."""
+        end = now() + int(AGREE_SECONDS * 1e9)
+        while True:
+            found = await counted(self.world.stack, tenants)
+            if now() > end or not _differ(found):
+                break
+            await asyncio.sleep(0.5)
+        for one in found:
+            self.notes.history.append(one._replace(at=now()))
+
+    def _expect_running(self) -> None:
+        ended = [name for name in (*SERVICES, *STORES) if not self.world.atlas.process(name).running]
+        assert not ended, f"ended by themselves: {', '.join(ended)}"
+
+
+def _differ(found: Sequence[CopyCounted]) -> bool:
+    return any(True for _ in divergence(Facts(History(events=list(found)))))
+
+
+def replay_command(run: Run) -> str:
+    """Return the command that makes the same run again."""
+    return f"make check-processes SEED={run.seed} CALM={run.calm:g} SCHEDULE='{written(run.schedule)}'"
