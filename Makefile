@@ -74,6 +74,10 @@ unit: build/protos ## Tests that start no store
 test: build/protos ## Every test, against the real parts (up to 15 minutes)
 	$(BIN)/python -m pytest
 
+.PHONY: check-processes
+check-processes: build/protos ## A campaign of faults against real processes; SEED=1 EPISODES=8, or SCHEDULE='...' as a failure prints it
+	@PYTHONPATH=tests $(BIN)/python -m checker.processes --seed $(or $(SEED),1) --episodes $(or $(EPISODES),8) --calm $(or $(CALM),5) --schedule '$(SCHEDULE)'
+
 .PHONY: baseline
 baseline: build/protos ## Make the present contracts the baseline that buf breaking compares with; say why in the commit
 	$(BIN)/buf build protos -o protos/baseline.binpb

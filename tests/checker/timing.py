@@ -89,7 +89,8 @@ def loose_claims(facts: Facts, limit: int) -> Iterator[Violation]:
 def quiet_reads(history: History) -> Callable[[Read], bool]:
     """Return whether no fault acted while a read ran: before the first fault, or after a healing and before the next.
 
-    The time between the end of a fault and the healing is not quiet: what broke is still recovering.
+    The time between the end of a fault and the healing is not quiet: what broke is still recovering. Nor is what
+    precedes a healing that no fault precedes, by which a controller says that the start is over.
     """
     spans: list[tuple[int, int]] = []
     begin: int | None = 0
@@ -97,7 +98,7 @@ def quiet_reads(history: History) -> Callable[[Read], bool]:
         if isinstance(event, FaultStarted) and begin is not None:
             spans.append((begin, index))
             begin = None
-        elif isinstance(event, Healed) and begin is None:
+        elif isinstance(event, Healed) and (begin is None or not spans):
             begin = index
     if begin is not None:
         spans.append((begin, NEVER))

@@ -116,6 +116,8 @@ class Reader:
 
     def _answered(self, sent: ReadSent, answer: ReadAnswered) -> ReadAnswered:
         self._notes.history.append(answer)
+        if answer.claim is not None:
+            self._notes.claims[answer.source] = answer.claim
         if answer.claim is not None and not answer.degraded and answer.claim <= sent.limit:
             self._notes.satisfied[sent.use_case, sent.sources] = sent.at
         return answer

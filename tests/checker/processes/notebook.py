@@ -30,6 +30,7 @@ class Notebook:
     satisfied: dict[tuple[str, tuple[str, ...]], int] = field(
         default_factory=dict
     )  # when each class last met its limit
+    claims: dict[str, int] = field(default_factory=dict)  # the newest claim of each source, in nanoseconds
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _written: dict[tuple[int, str], deque[int]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=20)))
 

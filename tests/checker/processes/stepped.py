@@ -2,7 +2,9 @@
 
     python stepped.py OFFSET_FILE atlas_query_router
 
-Only the wall clock is shifted: boot time and monotonic time stay what they are, as on a machine whose clock is stepped.
+Shifted is every reading of the wall clock in Atlas's own code. Boot time and monotonic time stay what they are, as on a
+machine whose clock is stepped; so does what the C core of gRPC reads, which converts deadlines between the clocks of
+one instant and so is not misled by a step, but would be by a shift in Python alone.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ import runpy
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-_time, _time_ns, _datetime = time.time, time.time_ns, datetime.datetime
+_datetime = datetime.datetime
 
 
 def shift(file: Path) -> None:
-    """Shift the wall clock of this process for all of Python, and for what Atlas reads of it."""
+    """Shift the wall clock of every module of Atlas that is loaded; the others read the true one."""
 
     def offset() -> float:
         return float(file.read_text() or 0)
@@ -27,17 +30,21 @@ def shift(file: Path) -> None:
     class Stepped(datetime.datetime):
         @classmethod
         def now(cls, tz: datetime.tzinfo | None = None) -> Any:
-            return _datetime.fromtimestamp(_time() + offset(), tz)
+            return _datetime.fromtimestamp(time.time() + offset(), tz)
 
-    time.time = lambda: _time() + offset()
-    time.time_ns = lambda: _time_ns() + int(offset() * 1e9)
+    stepped = ModuleType("time")
+    vars(stepped).update(vars(time))
+    vars(stepped)["time"] = lambda: time.time() + offset()
+    vars(stepped)["time_ns"] = lambda: time.time_ns() + int(offset() * 1e9)
     for name, module in list(sys.modules.items()):
-        if name.startswith("atlas") and getattr(module, "datetime", None) is _datetime:
-            module.datetime = Stepped  # type: ignore[attr-defined]
+        if name.partition(".")[0].startswith("atlas"):
+            for attribute, (true, other) in {"datetime": (_datetime, Stepped), "time": (time, stepped)}.items():
+                if getattr(module, attribute, None) is true:
+                    setattr(module, attribute, other)
 
 
 def main(file: str, package: str) -> None:
-    """Import the service, shift the clock, and run it."""
+    """Import the service, shift its clock, and run it."""
     sys.argv = [package]
     importlib.import_module(f"{package}.app")
     shift(Path(file))

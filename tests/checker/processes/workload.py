@@ -19,6 +19,7 @@ ATTRIBUTES = ("a0", "a1", "a2")
 DELETED = "d"  # the attribute whose observations are deleted now and then
 METRONOME = "m/tick"  # written without a pause: how old an answer about it is says how old the copy is
 POLICIES = ("wait", "fail_fast", "degrade")
+METRONOME_PAUSE = 0.01  # seconds
 BULK_ROWS = 4_000
 _PINNED = {one.only: one for one in CLASSES if one.only}
 PRIMARY_ONLY = Class("dashboard", CLASSES[1].limit, ("primary",), "primary")
@@ -33,7 +34,7 @@ class Workload:
     notes: Notebook
     tenants: Sequence[int]
     over: asyncio.Event
-    pause: float = 0.02  # seconds between two writes of a client, and between two reads
+    pause: float = 0.05  # seconds between two writes of a client, and between two reads
 
     async def begin(self) -> None:
         """Give every key its first value, so that every read finds something. Raises AssertionError if it cannot."""
@@ -43,14 +44,18 @@ class Workload:
             token = await Writer(self.ingest, self.notes, tenant).write(items)
             assert token is not None, "the first write failed"
 
-    def start(self, group: asyncio.TaskGroup, readers: int) -> None:
-        """Start all clients as tasks of the group."""
+    def begin_calm(self, group: asyncio.TaskGroup) -> None:
+        """Start what tightness is measured with: one key that is written all the time, and one reader of each copy."""
+        group.create_task(self._beat(self.tenants[0]), name="metronome")
+        group.create_task(self._measure(), name="measure")
+
+    def begin_all(self, group: asyncio.TaskGroup) -> None:
+        """Start the other clients as tasks of the group."""
         for tenant in self.tenants:
             for number in range(2):
                 group.create_task(self._write(tenant), name=f"writer-{tenant}-{number}")
-        group.create_task(self._beat(self.tenants[0]), name="metronome")
-        for number in range(readers):
-            group.create_task(self._read(number), name=f"reader-{number}")
+        for way in CLASSES:
+            group.create_task(self._read(way), name=f"reader-{way.name}-{way.only}")
         for number in range(2):
             group.create_task(self._session(number), name=f"session-{number}")
 
@@ -85,14 +90,20 @@ class Workload:
         writer = Writer(self.ingest, self.notes, tenant)
         while not self.over.is_set():
             await writer.write((self.notes.new(METRONOME),))
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(METRONOME_PAUSE)
 
-    async def _read(self, number: int) -> None:
-        reader, notes, chance = Reader(self.query, self.notes), self.notes, self.notes.chance
-        turn = number
+    async def _measure(self) -> None:
+        reader, turn = Reader(self.query, self.notes), 0
+        ways = (_PINNED["olap"], _PINNED["replica"], PRIMARY_ONLY)
         while not self.over.is_set():
             turn += 1
-            way = CLASSES[turn % len(CLASSES)]
+            asked = wire.entity(self.tenants[0], "m", ("tick",))
+            await reader.read(self.tenants[0], asked, ways[turn % len(ways)], "fail_fast")
+            await asyncio.sleep(self.pause * self.notes.chance.uniform(0.5, 1.5))
+
+    async def _read(self, way: Class) -> None:
+        reader, notes, chance = Reader(self.query, self.notes), self.notes, self.notes.chance
+        while not self.over.is_set():
             metronome = chance.random() < 0.25
             tenant = self.tenants[0] if metronome else chance.choice(self.tenants)
             token = notes.tokens.get(tenant, "") if chance.random() < 0.3 else ""
