@@ -74,6 +74,13 @@ unit: build/protos ## Tests that start no store
 test: build/protos ## Every test, against the real parts (up to 15 minutes)
 	$(BIN)/python -m pytest
 
+.PHONY: check-freshness soak
+check-freshness: build/protos ## Prove that no claim of freshness is false: simulation, real processes, mutants, naive twin (10 minutes)
+	@PYTHONPATH=tests:. $(BIN)/python -m checker.run --seed $(or $(SEED),1)
+
+soak: build/protos ## The same again and again with new seeds, for SECONDS=3600
+	@PYTHONPATH=tests:. $(BIN)/python -m checker.run --seed $(or $(SEED),1) --soak $(or $(SECONDS),3600)
+
 .PHONY: check-processes
 check-processes: build/protos ## A campaign of faults against real processes; SEED=1 EPISODES=8, or SCHEDULE='...' as a failure prints it
 	@PYTHONPATH=tests $(BIN)/python -m checker.processes --seed $(or $(SEED),1) --episodes $(or $(EPISODES),8) --calm $(or $(CALM),5) --schedule '$(SCHEDULE)'

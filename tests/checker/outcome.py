@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -77,20 +77,35 @@ class Outcome:
         self.writes += verdict.writes
         self.provable += verdict.provable
         self.claimed += verdict.claimed
-        for mine, more in (
-            (self.claims, verdict.claims),
-            (self.refusals, verdict.refusals),
-            (self.faults, verdict.faults),
-            (self.broken, Counter(one.check for one in verdict.violations)),
-        ):
-            for name, number in more.items():
-                mine[name] = mine.get(name, 0) + number
-        for source, values in verdict.excess.items():
-            kept = self.excess.setdefault(source, [])
-            kept.extend(values[: MOST_EXCESS - len(kept)])
+        self._count(verdict.claims, verdict.refusals, verdict.faults, Counter(one.check for one in verdict.violations))
+        self._keep(verdict.excess)
         for one in verdict.violations[: MOST_VIOLATIONS - len(self.violations)]:
             events = tuple(repr(history.events[index])[:300] for index in one.events if index < len(history.events))
             self.violations.append(Told(one.check, one.what, history.replay, events))
+
+    def merge(self, other: Outcome) -> None:
+        """Take in the runs of another outcome of this tier."""
+        for name in ("runs", "wall_seconds", "virtual_seconds", "reads", "answers", "writes", "provable", "claimed"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self._count(other.claims, other.refusals, other.faults, other.broken)
+        self._keep(other.excess)
+        self.violations += other.violations[: MOST_VIOLATIONS - len(self.violations)]
+        # A mutant is run again in each round; it is killed if it was killed in every one of them.
+        known = {mutant.name: mutant for mutant in self.mutants}
+        known |= {
+            mutant.name: mutant for mutant in other.mutants if mutant.name not in known or known[mutant.name].killed_by
+        }
+        self.mutants = list(known.values())
+
+    def _count(self, *more: Mapping[str, int]) -> None:
+        for mine, theirs in zip((self.claims, self.refusals, self.faults, self.broken), more, strict=True):
+            for name, number in theirs.items():
+                mine[name] = mine.get(name, 0) + number
+
+    def _keep(self, excess: Mapping[str, Sequence[int]]) -> None:
+        for source, values in excess.items():
+            kept = self.excess.setdefault(source, [])
+            kept.extend(values[: MOST_EXCESS - len(kept)])
 
     def percentile(self, source: str, percent: float) -> float | None:
         """Return by how much claims of a source exceed the truth, in nanoseconds; None: there are no claims."""

@@ -29,10 +29,15 @@ SECOND = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a run is held to, in nanoseconds. `slack` None: how far claims lie above the truth is only measured."""
+    """What a run is held to, in nanoseconds. `slack` None: how far claims lie above the truth is only measured.
+
+    `tight`: the keys whose reads it is measured with; None: all. A key that is seldom written misses nothing however
+    old its copy is, so its claims look looser than they are.
+    """
 
     recovery: int = 30 * SECOND
     slack: int | None = None
+    tight: frozenset[str] | None = None
 
 
 @dataclass(slots=True)
@@ -76,8 +81,9 @@ def check(history: History, limits: Limits | None = None) -> Verdict:
     if disorder is not None:
         raise ValueError(f"event {disorder} is stamped before the one in front of it: {history.events[disorder]}")
     facts = facts_of(history)
-    verdict = counted(facts)
-    for one in checks(limits or Limits()):
+    limits = limits or Limits()
+    verdict = counted(facts, limits.tight)
+    for one in checks(limits):
         verdict.violations += one(facts)
     return verdict
 
@@ -100,7 +106,7 @@ def checks(limits: Limits) -> tuple[Callable[[Facts], Iterator[Violation]], ...]
     return fixed if limits.slack is None else (*fixed, partial(loose_claims, limit=limits.slack))
 
 
-def counted(facts: Facts) -> Verdict:
+def counted(facts: Facts, tight: frozenset[str] | None = None) -> Verdict:
     """Return the verdict of a history with its counts and no violations yet."""
     events = facts.history.events
     verdict = Verdict(
@@ -110,11 +116,11 @@ def counted(facts: Facts) -> Verdict:
     )
     quiet = quiet_reads(facts.history)
     for read in facts.reads.values():
-        _count(verdict, read, quiet=quiet(read))
+        _count(verdict, read, quiet=quiet(read), tight=tight is None or tight.issuperset(read.sent.keys))
     return verdict
 
 
-def _count(verdict: Verdict, read: Read, *, quiet: bool) -> None:
+def _count(verdict: Verdict, read: Read, *, quiet: bool, tight: bool) -> None:
     answer = read.answer
     if read.refusal is not None:
         verdict.refusals[read.refusal.reason] += 1
@@ -125,7 +131,7 @@ def _count(verdict: Verdict, read: Read, *, quiet: bool) -> None:
     verdict.answers += 1
     if answer.claim is not None:
         verdict.claims[answer.source] += 1
-        if quiet:
+        if quiet and tight:
             verdict.excess.setdefault(answer.source, []).append(answer.claim - true_staleness(read))
     if true_staleness(read) <= read.sent.limit:
         verdict.provable += 1

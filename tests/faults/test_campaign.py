@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from checker.processes.campaign import RECOVERY_SECONDS, Campaign, Run
+from checker.processes.campaign import LIMITS, Campaign, Run
 from checker.processes.schedule import read
 from checker.processes.world import World, open_world
-from checker.verdict import Limits, check
+from checker.verdict import check
 
 SCHEDULE = (
     "kill:olap-sink@0+1,replay_pause:replica@0.3+2;"
@@ -28,7 +28,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 async def test_no_claim_is_false_and_all_copies_agree_whatever_befalls_the_real_parts(world: World) -> None:
     said: list[str] = []
     history = await Campaign(world, Run(11, read(SCHEDULE), calm=1.0), said.append).go()
-    verdict = check(history, Limits(recovery=int(RECOVERY_SECONDS * 1e9)))
+    verdict = check(history, LIMITS)
     assert verdict.violations == [], "\n".join([*said, history.replay])
     assert all(verdict.claims[source] > 0 for source in ("primary", "replica", "olap"))
     assert len(verdict.faults) == 6

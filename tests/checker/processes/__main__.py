@@ -6,31 +6,38 @@ import argparse
 import asyncio
 import sys
 import tempfile
+import time
 from collections import Counter
+from math import inf
 from pathlib import Path
 
 from checker.history import History, dump
-from checker.processes.campaign import RECOVERY_SECONDS, Campaign, Run
+from checker.outcome import Outcome
+from checker.processes.campaign import LIMITS, Campaign, Run
 from checker.processes.kinds import CHOICES
 from checker.processes.schedule import drawn, read
 from checker.processes.world import open_world
-from checker.verdict import Limits, Verdict, check
+from checker.verdict import Verdict, check
 
 
 def main(arguments: list[str]) -> int:
-    """Run what the command line asks for and return 0 if no check found anything."""
+    """Run what the command line asks for, leave the outcome in the folder, and return 0 if no check found anything."""
     parser = argparse.ArgumentParser(prog="checker.processes", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--episodes", type=int, default=8, help="episodes to draw, of two faults each")
     parser.add_argument("--schedule", default="", help="the schedule itself, as a failure prints it")
     parser.add_argument("--calm", type=float, default=5.0, help="seconds without a fault at the beginning")
-    parser.add_argument("--history", type=Path, default=Path("build/check/processes.jsonl"))
+    parser.add_argument("--seconds", type=float, default=inf, help="no episode begins when so many are over")
+    parser.add_argument("--out", type=Path, default=Path("build/check"))
     asked = parser.parse_args(arguments)
+    begin = time.monotonic()
     schedule = read(asked.schedule) or drawn(asked.seed, CHOICES, asked.episodes)
-    history = asyncio.run(run(Run(asked.seed, schedule, asked.calm)))
-    asked.history.parent.mkdir(parents=True, exist_ok=True)
-    dump(history, asked.history)
-    verdict = check(history, Limits(recovery=int(RECOVERY_SECONDS * 1e9)))
+    history = asyncio.run(run(Run(asked.seed, schedule, asked.calm, begin + asked.seconds)))
+    verdict = check(history, LIMITS)
+    outcome = Outcome("processes")
+    outcome.add(history, verdict, wall_seconds=time.monotonic() - begin)
+    outcome.dump(asked.out / "processes.json")
+    dump(history, asked.out / "processes.jsonl")
     tell(history, verdict)
     return 1 if verdict.violations else 0
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 
 from atlas_client import AtlasClient
 from atlas_local.process import until
@@ -18,14 +20,16 @@ from checker.processes.kinds import KINDS, STORES
 from checker.processes.notebook import Notebook, now
 from checker.processes.schedule import Episode, Planned, written
 from checker.processes.wire import CLASSES
-from checker.processes.workload import Workload
+from checker.processes.workload import METRONOME, Workload
 from checker.processes.world import SERVICES, World
+from checker.verdict import Limits
 
 TENANTS = ((1, "a"), (2, "b"), (10, "c"))  # spread over the shards, and a name
 RECOVERY_SECONDS = 45.0  # within which each class meets its budget again
 WARM_SECONDS = 90.0
 WARM_CLAIM = 500_000_000  # nanoseconds
 AGREE_SECONDS = 60.0  # within which all copies hold the same once nobody writes
+LIMITS = Limits(recovery=int(RECOVERY_SECONDS * 1e9), tight=frozenset({METRONOME}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Run:
     seed: int
     schedule: Sequence[Episode]
     calm: float = 5.0
+    end: float = inf  # in seconds of monotonic time: no episode begins after it
 
 
 @dataclass(slots=True)
@@ -69,6 +74,9 @@ class Campaign:
                 load.begin_all(group)
                 await self._met(0)
                 for number, episode in enumerate(self.run.schedule, start=1):
+                    if time.monotonic() > self.run.end:
+                        self.say(f"the time is over before episode {number}")
+                        break
                     await self._episode(load, episode, f"{number}/{len(self.run.schedule)}")
             finally:
                 load.over.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from atlas_client.session import later
 from checker.history import Item
@@ -34,6 +34,7 @@ class Workload:
     notes: Notebook
     tenants: Sequence[int]
     over: asyncio.Event
+    calm_is_over: asyncio.Event = field(default_factory=asyncio.Event)
     pause: float = 0.05  # seconds between two writes of a client, and between two reads
 
     async def begin(self) -> None:
@@ -50,7 +51,8 @@ class Workload:
         group.create_task(self._measure(), name="measure")
 
     def begin_all(self, group: asyncio.TaskGroup) -> None:
-        """Start the other clients as tasks of the group."""
+        """End the measuring and start the other clients as tasks of the group."""
+        self.calm_is_over.set()
         for tenant in self.tenants:
             for number in range(2):
                 group.create_task(self._write(tenant), name=f"writer-{tenant}-{number}")
@@ -94,8 +96,8 @@ class Workload:
 
     async def _measure(self) -> None:
         reader, turn = Reader(self.query, self.notes), 0
-        ways = (_PINNED["olap"], _PINNED["replica"], PRIMARY_ONLY)
-        while not self.over.is_set():
+        ways = (_PINNED["olap"], _PINNED["replica"], _PINNED["olap"], PRIMARY_ONLY)
+        while not (self.over.is_set() or self.calm_is_over.is_set()):
             turn += 1
             asked = wire.entity(self.tenants[0], "m", ("tick",))
             await reader.read(self.tenants[0], asked, ways[turn % len(ways)], "fail_fast")
@@ -104,11 +106,9 @@ class Workload:
     async def _read(self, way: Class) -> None:
         reader, notes, chance = Reader(self.query, self.notes), self.notes, self.notes.chance
         while not self.over.is_set():
-            metronome = chance.random() < 0.25
-            tenant = self.tenants[0] if metronome else chance.choice(self.tenants)
+            tenant = chance.choice(self.tenants)
             token = notes.tokens.get(tenant, "") if chance.random() < 0.3 else ""
-            asked = wire.entity(tenant, "m", ("tick",)) if metronome else self._question(tenant)
-            await reader.read(tenant, asked, way, chance.choice(POLICIES), token)
+            await reader.read(tenant, self._question(tenant), way, chance.choice(POLICIES), token)
             await asyncio.sleep(self.pause * chance.uniform(0.5, 1.5))
 
     def _question(self, tenant: int) -> Asked:

@@ -1,0 +1,205 @@
+"""All tiers one after another, then the figures and the report; or again and again until a given time is over."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from checker.outcome import Outcome, load
+from checker.report import main as write_report
+
+from benchmarks.figures import Figure, say, store
+
+ROOT = Path(__file__).parents[2]
+PATHS = [ROOT / "tests", ROOT]  # where a tier finds its modules
+OUT = Path("build/check")
+# What a beat and the wait of the sink for more rows take, in milliseconds: the grain of what OLAP can prove.
+BEAT_AND_BATCH_MS = 100 + 30
+GRACE = 180.0  # seconds that a tier may take longer than it was told, to start and to end
+SHARE = 240.0  # seconds of each tier in a run of all
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A tier as a command; see README.md."""
+
+    name: str
+    module: str
+    more: tuple[str, ...] = ()
+
+    @property
+    def there(self) -> bool:
+        """Whether its module exists."""
+        try:
+            return importlib.util.find_spec(f"{self.module}.__main__") is not None
+        except ModuleNotFoundError:
+            return False
+
+    def run(self, seed: int, seconds: float, out: Path) -> int:
+        """Run it and return its status; one that does not end by itself is killed and counts as failed."""
+        command = [sys.executable, "-m", self.module, "--out", str(out), "--seed", str(seed)]
+        command += ["--seconds", f"{seconds:g}", *self.more]
+        paths = os.pathsep.join(map(str, PATHS))
+        try:
+            ended = subprocess.run(
+                command, env={**os.environ, "PYTHONPATH": paths}, timeout=seconds + GRACE, check=False
+            )
+        except subprocess.TimeoutExpired:
+            say(f"{self.name} did not end within {seconds + GRACE:.0f} s")
+            return 1
+        return ended.returncode
+
+
+SIMULATION = Tier("simulation", "checker.sim")
+PROCESSES = Tier("processes", "checker.processes", ("--episodes", "9", "--calm", "15"))
+SHORT_PROCESSES = Tier("processes", "checker.processes", ("--episodes", "4", "--calm", "5"))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run all tiers once, or for `--soak` seconds, and return 0 if nothing was found and nothing is missing."""
+    parser = argparse.ArgumentParser(prog="checker.run", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--soak", type=float, default=0.0, help="seconds of a long campaign")
+    parser.add_argument("--out", type=Path, default=OUT)
+    asked = parser.parse_args(arguments)
+    for old in asked.out.glob("*.json*"):
+        old.unlink()
+    begin = time.monotonic()
+    failed = soak(asked.seed, asked.soak, asked.out) if asked.soak else once(asked.seed, asked.out)
+    outcomes = [load(path) for path in sorted(asked.out.glob("*.json"))]
+    store("freshness", {name: figure for name, figure in figures(outcomes) if figure is not None})
+    for name, figure in figures(outcomes):
+        say(f"{name} not measured" if figure is None else figure.line(name))
+    say(f"{time.monotonic() - begin:.0f} s; report: {write_report(asked.out)}")
+    wrong = [*failed, *problems(outcomes)]
+    for line in wrong:
+        say(f"FAILED: {line}")
+    return 1 if wrong else 0
+
+
+def once(seed: int, out: Path) -> list[str]:
+    """Run each tier once and return what failed."""
+    failed = []
+    for tier in (SIMULATION, PROCESSES):
+        if not tier.there:
+            failed.append(f"the tier {tier.name} is not there")
+        elif tier.run(seed, SHARE, out):
+            failed.append(f"the tier {tier.name} found something or did not end")
+    return failed
+
+
+def soak(seed: int, seconds: float, out: Path) -> list[str]:
+    """Alternate between the tiers with seeds that were not used yet until the time is over; return what failed.
+
+    Each round is a process of its own, and of its outcome only sums, and a bounded number of violations, are kept."""
+    end, failed, number = time.monotonic() + seconds, list[str](), 0
+    whole: dict[str, Outcome] = {}
+    while not number or time.monotonic() < end:
+        number += 1
+        for tier in (one for one in (SIMULATION, SHORT_PROCESSES) if one.there):
+            left = min(max(end - time.monotonic(), 30.0), SHARE / 2)
+            if tier.run(seed + number * 100_000, left, out / "round"):
+                failed.append(f"round {number} of the tier {tier.name}")
+        for path in sorted((out / "round").glob("*.json")):
+            outcome = load(path)
+            whole.setdefault(outcome.tier, Outcome(outcome.tier)).merge(outcome)
+            path.unlink()
+        for name, outcome in whole.items():
+            outcome.dump(out / f"{name}.json")
+        say(progress(number, whole, end - time.monotonic()))
+    for kept in (out / "round").glob("*.jsonl"):
+        kept.replace(out / kept.name)
+    return failed
+
+
+def progress(number: int, whole: dict[str, Outcome], left: float) -> str:
+    """Return a line of how far a long campaign is."""
+    told = ", ".join(
+        f"{name} {one.runs:,} runs {one.all_claims:,} claims {one.false_claims} false" for name, one in whole.items()
+    )
+    return f"round {number}: {told}; {max(left, 0):.0f} s left"
+
+
+def figures(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, Figure | None]]:
+    """Yield each row of the measures that a run gives; None: nothing was measured."""
+    by_name = {one.tier: one for one in outcomes}
+    processes, simulation = by_name.get("processes"), by_name.get("simulation")
+    real = [one for one in (processes, simulation) if one is not None]
+    mutants = [mutant for one in outcomes for mutant in one.mutants]
+    olap = None if processes is None else processes.percentile("olap", 99)
+    yield (
+        "P13",
+        None
+        if olap is None or processes is None
+        else Figure.of(
+            [olap / 1e6 / BEAT_AND_BATCH_MS],
+            "<= 2.0",
+            "p99 of claimed less true staleness of OLAP / beat and batch interval",
+            f"{olap / 1e6:.0f} / {BEAT_AND_BATCH_MS} ms, {len(processes.excess['olap'])} claims, p50"
+            f" {(processes.percentile('olap', 50) or 0) / 1e6:.0f} ms; real processes, calm",
+        ),
+    )
+    provable = sum(one.provable for one in real)
+    yield (
+        "P15",
+        None
+        if not provable
+        else Figure.of(
+            [sum(one.claimed for one in real) / provable],
+            ">= 0.98",
+            "answers with a claim / answers for which one can be proven",
+            ", ".join(f"{one.tier} {one.claimed:,} / {one.provable:,}" for one in real),
+        ),
+    )
+    yield (
+        "P16",
+        None
+        if not real
+        else Figure.of(
+            [float(sum(one.false_claims for one in real))],
+            "= 0",
+            "false claims",
+            ", ".join(f"{one.all_claims:,} claims in {one.runs:,} runs of {one.tier}" for one in real),
+        ),
+    )
+    yield (
+        "P17",
+        None
+        if not mutants
+        else Figure.of(
+            [sum(bool(one.killed_by) for one in mutants) / len(mutants)],
+            "= 1.0",
+            "mutants killed / mutants",
+            f"{len(mutants)} mutants, at most {max(one.seeds for one in mutants)} seeds",
+        ),
+    )
+    yield (
+        "P25",
+        None
+        if simulation is None or not simulation.wall_seconds
+        else Figure.of(
+            [simulation.virtual_seconds / simulation.wall_seconds],
+            ">= 1000",
+            "virtual seconds / wall second of the simulation",
+            f"{simulation.virtual_seconds:,.0f} s in {simulation.wall_seconds:,.0f} s",
+        ),
+    )
+
+
+def problems(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return what is wrong with a run as a whole: violations, mutants alive, a twin that never lied."""
+    found = [f"{one.tier}: {dict(one.broken)}" for one in outcomes if one.tier != "twin" and any(one.broken.values())]
+    found += [f"mutant alive: {mutant.name}" for one in outcomes for mutant in one.mutants if not mutant.killed_by]
+    found += ["the naive twin made no false claim" for one in outcomes if one.tier == "twin" and not one.false_claims]
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
