@@ -22,7 +22,7 @@ class BareWriter(_Writer):
         if statement == "open_transaction":
             return await super().fetch(statement, *values[:3], [], [])
         if statement == "close_transaction":
-            [closed] = await super().fetch("close_without_ledger", [], [], [], [])
+            [closed] = await super().fetch("close_without_ledger", [], [], [], [], values[4])
             return [{**closed, "stored": len(values[0])}]
         return await super().fetch(statement, *values)
 

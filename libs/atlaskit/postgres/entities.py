@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from atlaskit.batch import ItemState, Part, WriteBatch, used
+from atlaskit.batch import Integers, ItemState, Part, WriteBatch, used
 from atlaskit.model import Deletion
 from atlaskit.postgres.history import Numbered
 from atlaskit.postgres.ledger import Ledger
@@ -140,8 +140,8 @@ def refuse_strangers(batch: WriteBatch, known: Mapping[Identity, Known]) -> None
             batch.refuse(items, "ENTITY_KEY_COLLISION", Part.ENTITY_KEY, where, message)
 
 
-def stored_asset_types(one: Numbered, known: Mapping[Identity, Known]) -> Sequence[int]:
+def stored_asset_types(one: Numbered, known: Mapping[Identity, Known]) -> Integers:
     """Return the stored asset type id of each entity of a batch's dictionary, 0 where none is."""
     tenant = one.batch.tenant.tenant_id
     found = (known.get((tenant, entity)) for entity in one.batch.entity_ids.tolist())
-    return [0 if entity is None else entity.asset_type_id or 0 for entity in found]
+    return np.array([0 if entity is None else entity.asset_type_id or 0 for entity in found], np.int64)

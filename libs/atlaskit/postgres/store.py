@@ -10,17 +10,18 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from atlaskit.batch import Answer, ItemState, Part, WriteBatch, Written, used
+from atlaskit.batch import Answer, Integers, ItemState, Part, WriteBatch, Written, used
 from atlaskit.errors import AtlasError, RequestIdReused
 from atlaskit.model import MAX_ROWS_PER_TRANSACTION, Deletion, RowVersion
 from atlaskit.position import Token
 from atlaskit.postgres import entities, history
 from atlaskit.postgres.dictionaries import Dictionaries, Dictionary, Name, names_of
+from atlaskit.postgres.entities import Identity, Known
 from atlaskit.postgres.errors import Conflict
 from atlaskit.postgres.frames import frame_of
 from atlaskit.postgres.history import Numbered, shards_of_ids
 from atlaskit.postgres.key_types import KeyType, KeyTypes
-from atlaskit.postgres.ledger import Ledger
+from atlaskit.postgres.known_entities import KnownEntities, Reliance
 from atlaskit.postgres.writer import RequestKey, Touched, Transaction, Writer, open_writer
 
 ATTEMPTS = 4
@@ -34,21 +35,36 @@ class Stored(NamedTuple):
     answer: Answer
 
 
+class _Met(NamedTuple):
+    """What a transaction may be remembered for once it is committed: types of keys, and entities."""
+
+    types: Sequence[KeyType] = ()
+    entities: Mapping[Identity, Known] = {}
+
+
 class _Done(NamedTuple):
-    """What a transaction found stored, what it stored, and the types of keys that it noted."""
+    """What a transaction found stored, what it stored, what it met, and the numbers of slots as it opened."""
 
     found: Mapping[RequestKey, Stored]
     answers: Mapping[RequestKey, Stored]
-    met: Sequence[KeyType]
+    met: _Met
+    numbers: Mapping[int, int]
+
+
+class Shared(NamedTuple):
+    """What the writers of a process know of what is committed."""
+
+    dictionaries: Dictionaries
+    key_types: KeyTypes
+    entities: KnownEntities
 
 
 class StoreWriter:
     """Commits groups of batches on one connection, one group at a time."""
 
-    def __init__(self, writer: Writer, dictionaries: Dictionaries, key_types: KeyTypes) -> None:
+    def __init__(self, writer: Writer, shared: Shared) -> None:
         self._writer = writer
-        self._dictionaries = dictionaries
-        self._key_types = key_types
+        self._dictionaries, self._key_types, self._known = shared
 
     @property
     def usable(self) -> bool:
@@ -67,13 +83,15 @@ class StoreWriter:
         assert sum(len(batch.states) for batch in batches) <= MAX_ROWS_PER_TRANSACTION
         for attempt in range(ATTEMPTS):
             try:
-                return await self._attempt(number, batches, limit)
+                return await self._attempt(number, batches, limit, rely=attempt == 0)
             except Conflict:
                 if attempt == ATTEMPTS - 1 or not self.usable:
                     raise
         raise AssertionError
 
-    async def _attempt(self, number: int, batches: Sequence[WriteBatch], limit: timedelta) -> Sequence[Outcome]:
+    async def _attempt(
+        self, number: int, batches: Sequence[WriteBatch], limit: timedelta, *, rely: bool
+    ) -> Sequence[Outcome]:
         asked: dict[RequestKey, WriteBatch] = {}
         for batch in batches:
             asked.setdefault(_key(batch), batch)  # the first delivery of a request counts
@@ -85,33 +103,49 @@ class StoreWriter:
             fresh = [batch.copied() for key, batch in asked.items() if key not in opened.found]
             for batch in fresh:
                 refuse_unnamed(batch, ids)
-            met = await self._write_rows(opened.ledger, numbered_of(self._writer.epoch, number, fresh, ids))
+            met = await self._write_rows(opened, numbered_of(self._writer.epoch, number, fresh, ids), rely=rely)
             answers = {_key(batch): Stored(batch.digest, Answer.of(batch, opened.began)) for batch in fresh}
             opened.answers = {key: (stored.digest, stored.answer.encode()) for key, stored in answers.items()}
             found = {key: Stored(digest, Answer.decode(result)) for key, (digest, result) in opened.found.items()}
-            return _Done(found, answers, met)
+            return _Done(found, answers, met, opened.numbers)
 
         touched = Touched(erased_tenants(batches), list(asked))
         traceparents = [batch.traceparent for batch in batches if batch.traceparent]
         done = await self._writer.transact(number, work, limit, traceparents, touched)
-        self._key_types.remember(self._writer.epoch, done.met)
+        self._key_types.remember(self._writer.epoch, done.met.types)
+        self._known.put(self._writer.epoch, done.numbers, done.met.entities)
         token = await self._writer.flushed()
         return _outcomes(batches, done, token)
 
-    async def _write_rows(self, ledger: Ledger, numbered: Sequence[Numbered]) -> list[KeyType]:
-        wishes = entities.wishes_of(numbered)
-        if not wishes:
-            return []
-        known = await entities.settle(self._writer, ledger, wishes)
-        for one in numbered:
-            entities.refuse_strangers(one.batch, known)
-        rows = history.rows_of([_with_stored_asset_types(one, known) for one in numbered])
-        if not len(rows):
-            return []
+    async def _write_rows(self, opened: Transaction, numbered: Sequence[Numbered], *, rely: bool) -> _Met:
+        settled, met = await self._settle(opened, numbered, rely=rely)
+        rows = history.rows_of(settled) if settled else None
+        if rows is None or not len(rows):
+            return _Met(entities=met)
         frame = frame_of(rows)
         await self._writer.copy_history(frame.columns, frame.octets)
-        ledger.add(history.TABLE, rows.shards, rows.versions)
-        return await self._key_types.note(self._writer, rows)
+        opened.ledger.add(history.TABLE, rows.shards, rows.versions)
+        return _Met(await self._key_types.note(self._writer, rows), met)
+
+    async def _settle(
+        self, opened: Transaction, numbered: Sequence[Numbered], *, rely: bool
+    ) -> tuple[list[Numbered], Mapping[Identity, Known]]:
+        """Return the batches with the asset types of their entities, and the entities that had to be looked up."""
+        epoch = self._writer.epoch
+        self._known.look(epoch, opened.numbers)
+        relied = self._known.rely(epoch, numbered) if rely else Reliance.none(numbered)
+        opened.relied = relied.numbers
+        unknown = [one for one, types in zip(numbered, relied.asset_types, strict=True) if types is None]
+        met: Mapping[Identity, Known] = {}
+        if wishes := entities.wishes_of(unknown):
+            met = await entities.settle(self._writer, opened.ledger, wishes)
+        for one in unknown:
+            entities.refuse_strangers(one.batch, met)
+        settled = [
+            _with_asset_types(one, entities.stored_asset_types(one, met) if types is None else types)
+            for one, types in zip(numbered, relied.asset_types, strict=True)
+        ]
+        return settled, met
 
 
 def erased_tenants(batches: Sequence[WriteBatch]) -> dict[int, bool]:
@@ -164,9 +198,9 @@ def numbered_of(epoch: int, number: int, batches: Sequence[WriteBatch], ids: Map
     return numbered
 
 
-def _with_stored_asset_types(one: Numbered, known: Mapping[entities.Identity, entities.Known]) -> Numbered:
-    stored = np.array(entities.stored_asset_types(one, known), np.int64)[one.batch.entity_indexes]
-    return replace(one, asset_type_ids=np.where(one.asset_type_ids > 0, one.asset_type_ids, stored))
+def _with_asset_types(one: Numbered, stored: Integers) -> Numbered:
+    given = one.asset_type_ids
+    return replace(one, asset_type_ids=np.where(given > 0, given, stored[one.batch.entity_indexes]))
 
 
 def _key(batch: WriteBatch) -> RequestKey:
@@ -192,15 +226,16 @@ def _outcome(batch: WriteBatch, stored: Stored, token: Token, *, repeated: bool)
 class PostgresStore:
     """Opens writers on one primary that share what they know of its dictionaries."""
 
-    def __init__(self, dsn: str, *, quorum: bool = False, staged: bool = False, names: int = 200_000) -> None:
+    def __init__(
+        self, dsn: str, *, quorum: bool = False, staged: bool = False, names: int = 200_000, known: int = 200_000
+    ) -> None:
         self._dsn = dsn
         self._quorum = quorum
         self._staged = staged
-        self._dictionaries = Dictionaries(names)
-        self._key_types = KeyTypes(names)
+        self._shared = Shared(Dictionaries(names), KeyTypes(names), KnownEntities(known))
 
     @asynccontextmanager
     async def writer(self) -> AsyncIterator[StoreWriter]:
         """Yield a writer on a connection of its own. Raises what `open_writer` raises."""
         async with open_writer(self._dsn, quorum=self._quorum, staged=self._staged) as writer:
-            yield StoreWriter(writer, self._dictionaries, self._key_types)
+            yield StoreWriter(writer, self._shared)

@@ -21,6 +21,7 @@ from atlaskit.postgres.errors import Conflict, WrongServer, translated
 from atlaskit.postgres.history import TABLE
 from atlaskit.postgres.ledger import Ledger
 from atlaskit.postgres.pool import CONNECT_LIMIT, STATEMENT_LIMIT, Row
+from atlaskit.postgres.slots import slot_of
 from atlaskit.sql import load
 
 SQL = load(Path(__file__).parent / "queries")
@@ -53,16 +54,24 @@ class RequestTaken(Conflict):
     """Another transaction stored one of the requests first; the next attempt finds its answer."""
 
 
+class EntitiesChanged(Conflict):
+    """Somebody updated an entity of a slot that this transaction relied on; the next attempt looks entities up."""
+
+
 @dataclass(slots=True)
 class Transaction:
     """An open transaction: the ledger to enter its rows in, its time, and requests.
 
-    `found` are the answers that were stored before it opened; `answers` are stored with it, by key."""
+    `found` are the answers that were stored before it opened; `answers` are stored with it, by key. `numbers` are those
+    of its tenants' slots as it opened (`known_entities`); it is committed only if those in `relied` stand at its end.
+    """
 
     began: datetime
     found: Mapping[RequestKey, StoredAnswer]
+    numbers: Mapping[int, int] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     answers: Mapping[RequestKey, StoredAnswer] = field(default_factory=dict)
+    relied: Mapping[int, int] = field(default_factory=dict)
 
 
 Work = Callable[[Transaction], Awaitable[T]]
@@ -126,7 +135,8 @@ class Writer:
     ) -> T:
         """Run `work` in one transaction with its ledger row, commit it, and return what `work` returned.
 
-        Raises RequestTaken if one of its answers was stored by another meanwhile. Up to the COMMIT a failure or a
+        Raises RequestTaken if one of its answers was stored by another meanwhile, EntitiesChanged if a number that it
+        relied on does not stand. Up to the COMMIT a failure or a
         cancellation rolls everything back; `limit` bounds that part. Raises OutcomeUnknown when the COMMIT itself
         was not answered: then the writer is retired.
         """
@@ -157,7 +167,8 @@ class Writer:
         keys = sorted(opened.answers)  # in key order, like every lock
         tenants, requests = [key[0] for key in keys], [key[1] for key in keys]
         digests, encoded = [opened.answers[key][0] for key in keys], [opened.answers[key][1] for key in keys]
-        columns, sequence = (tenants, requests, digests, encoded), self._sequence
+        slots = sorted(opened.relied)
+        columns, sequence = (tenants, requests, digests, encoded, slots), self._sequence
         if opened.ledger:
             sequence += 1
             version = RowVersion(self.epoch, transaction, 0).packed()
@@ -171,6 +182,8 @@ class Writer:
             raise WrongServer(f"writer {self.number} is not at sequence {self._sequence} in ingest_writers")
         if closed["stored"] < len(keys):
             raise RequestTaken("another transaction stored one of these requests first")
+        if (closed["numbers"] or []) != [opened.relied[slot] for slot in slots]:
+            raise EntitiesChanged("another transaction changed entities of these tenants")
         return result, sequence
 
     async def _open(self, limit: timedelta, touched: Touched) -> Transaction:
@@ -185,7 +198,8 @@ class Writer:
             for row in rows
             if row["request_id"] is not None
         }
-        return Transaction(rows[0]["began"], found)
+        slots = sorted({slot_of(tenant_id) for tenant_id in touched.erases})
+        return Transaction(rows[0]["began"], found, dict(zip(slots, rows[0]["numbers"] or (), strict=True)))
 
     async def _commit(self) -> None:
         self._unsure = False

@@ -20,10 +20,12 @@ SELECT nextval('ingest_transaction');
 -- Its time is that of the whole transaction, and the created_at of its rows. Writes of a tenant share a lock that a delete of
 -- a whole entity has alone: whoever comes second sees what the first one did to the entity. The locks are taken in order,
 -- before any row is locked; 64 are enough, and bound what one transaction holds. One row for each request that is stored
--- already, or one without.
-SELECT opened.began, r.tenant_id, r.request_id, r.digest, r.result
+-- already, or one without. `numbers` are those of the tenants' slots, in order, from before the locks were had.
+SELECT opened.began, opened.numbers, r.tenant_id, r.request_id, r.digest, r.result
 FROM (
     SELECT set_config('statement_timeout', $1, true), now() AS began, (
+        SELECT array_agg(number ORDER BY slot) FROM entity_changes WHERE slot IN (SELECT tenant_id % 64 FROM unnest($2::integer[]) AS t (tenant_id))
+    ) AS numbers, (
         SELECT count(CASE WHEN alone THEN pg_advisory_xact_lock(key)::text ELSE pg_advisory_xact_lock_shared(key)::text END)
         FROM (
             SELECT hashtextextended('atlas.entities', tenant_id % 64) AS key, bool_or(erases) AS alone
@@ -49,18 +51,19 @@ FROM staged_attributes;
 -- name: close_transaction
 -- The ledger row, the writer's place in the vector and the answers to requests. Nothing may cancel the COMMIT that follows: a
 -- cancelled wait for a synchronous standby would acknowledge what only this server has, so the limit on statements ends here.
--- Fewer requests are stored than were given when another transaction stored one of them first.
+-- Fewer requests are stored than were given when another transaction stored one of them first. The numbers of slots stand in order.
 WITH ledger AS (
     INSERT INTO ingest_batches (writer, sequence, transaction_number, row_version, entries, traceparents)
-    VALUES ($5, $6, $7, $8, $9::text::jsonb, $10::text::jsonb)
+    VALUES ($6, $7, $8, $9, $10::text::jsonb, $11::text::jsonb)
 ), writer AS (
-    UPDATE ingest_writers SET last_sequence = $6 WHERE writer = $5 AND last_sequence = $6 - 1 RETURNING 1
+    UPDATE ingest_writers SET last_sequence = $7 WHERE writer = $6 AND last_sequence = $7 - 1 RETURNING 1
 ), stored AS (
     INSERT INTO ingest_requests (tenant_id, request_id, digest, result)
     SELECT * FROM unnest($1::integer[], $2::uuid[], $3::bytea[], $4::bytea[])
     ON CONFLICT (tenant_id, request_id) DO NOTHING RETURNING 1
 )
-SELECT (SELECT count(*) FROM writer) AS advanced, (SELECT count(*) FROM stored) AS stored, set_config('statement_timeout', '0', true);
+SELECT (SELECT count(*) FROM writer) AS advanced, (SELECT count(*) FROM stored) AS stored,
+    (SELECT array_agg(number ORDER BY slot) FROM entity_changes WHERE slot = ANY ($5::smallint[])) AS numbers, set_config('statement_timeout', '0', true);
 
 -- name: close_without_ledger
 -- The same for a transaction that changes no captured table.
@@ -69,7 +72,8 @@ WITH stored AS (
     SELECT * FROM unnest($1::integer[], $2::uuid[], $3::bytea[], $4::bytea[])
     ON CONFLICT (tenant_id, request_id) DO NOTHING RETURNING 1
 )
-SELECT 1 AS advanced, (SELECT count(*) FROM stored) AS stored, set_config('statement_timeout', '0', true);
+SELECT 1 AS advanced, (SELECT count(*) FROM stored) AS stored,
+    (SELECT array_agg(number ORDER BY slot) FROM entity_changes WHERE slot = ANY ($5::smallint[])) AS numbers, set_config('statement_timeout', '0', true);
 
 -- name: flushed
 -- Read after the COMMIT, so its record lies at or below.
