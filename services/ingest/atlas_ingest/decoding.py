@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from atlas.ingest.v1.ingest_service_pb2 import AttributeDelete, AttributeWrite, ColumnBatch, RowBatch
 from atlaskit.batch import DELETED_AT_US, Column, Columns, Form, Integers, Part
 from atlaskit.errors import InvalidRequest
 from atlaskit.model import Deletion, EntityIdentity, Scalar, ValueType
+from numpy.typing import NDArray
 
 from atlas_ingest.draft import MAX_ITEMS, Draft, Flaw
+from atlas_ingest.packed import columns_of
 
 _KINDS = {
     "int64_value": ValueType.INT64,
@@ -42,7 +44,9 @@ def draft_of_columns(columns: ColumnBatch, identity: EntityIdentity) -> Draft:
         field = "columns.entity_ids" if keyed else "columns.entity_keys"
         raise InvalidRequest(field, f"must be empty: the tenant is {identity}", "IDENTITY_KIND_WRONG")
     _check_lengths(columns)
-    entities = _integers(columns.entity_indexes)
+    numbers = columns_of(columns)
+    entities = _integers(numbers["entity_indexes"])
+    sources = _integers(numbers["source_type_indexes"])
     return Draft(
         form=Form.COLUMNS,
         entities=list(columns.entity_keys) if keyed else list(columns.entity_ids),
@@ -50,24 +54,26 @@ def draft_of_columns(columns: ColumnBatch, identity: EntityIdentity) -> Draft:
         asset_types=list(columns.asset_types),
         source_types=list(columns.source_types),
         entity_indexes=entities,
-        attribute_indexes=_integers(columns.attribute_indexes),
+        attribute_indexes=_integers(numbers["attribute_indexes"]),
         asset_type_indexes=_asset_type_indexes(columns.asset_types, entities),
-        source_type_indexes=_integers(columns.source_type_indexes)
-        if columns.source_type_indexes
-        else np.zeros(len(entities), np.int64),
-        event_times_us=_integers(columns.event_times_us),
-        value_types=_integers(columns.value_types),
-        values=_columns(
-            {
-                ValueType.INT64: columns.int64_values,
-                ValueType.UINT64: columns.uint64_values,
-                ValueType.DOUBLE: columns.double_values,
-                ValueType.BOOL: columns.bool_values,
-                ValueType.STRING: columns.string_values,
-                ValueType.BYTES: columns.bytes_values,
-            }
-        ),
+        source_type_indexes=sources if len(sources) else np.zeros(len(entities), np.int64),
+        event_times_us=_integers(numbers["event_times_us"]),
+        value_types=_integers(numbers["value_types"]),
+        values=_values_of(columns, numbers),
     )
+
+
+def _values_of(columns: ColumnBatch, numbers: Mapping[str, NDArray[np.generic]]) -> Columns:
+    arrays = {kind: numbers[f"{kind.name.lower()}_values"] for kind in _ARRAYS}
+    texts: dict[ValueType, Column] = {
+        ValueType.STRING: list(columns.string_values),
+        ValueType.BYTES: list(columns.bytes_values),
+    }
+    return {kind: column for kind, column in {**arrays, **texts}.items() if len(column)}
+
+
+def _integers(numbers: NDArray[np.generic]) -> Integers:
+    return cast("Integers", numbers)
 
 
 def _check_lengths(columns: ColumnBatch) -> None:
@@ -87,12 +93,10 @@ def _column(kind: ValueType, values: Sequence[Any]) -> Column:
     return list(values) if array is None else np.fromiter(values, array, len(values))
 
 
-def _integers(numbers: Collection[int]) -> Integers:
-    return np.fromiter(numbers, np.int64, len(numbers))
-
-
 def _asset_type_indexes(asset_types: Sequence[str], entities: Integers) -> Integers:
     # The dictionary runs along the entities', so its index is the entity's, from 1; what is empty is none.
+    if not asset_types:
+        return np.zeros(len(entities), np.int64)
     given = np.array([bool(text) for text in asset_types], np.bool_)
     usable = (entities >= 0) & (entities < len(given))
     indexes = np.zeros(len(entities), np.int64)
