@@ -32,7 +32,8 @@ from atlaskit.model import EntityIdentity, Tenant
 from atlaskit.postgres.frames import frame_of
 from atlaskit.postgres.history import rows_of
 from atlaskit.postgres.pool import open_pool
-from atlaskit.postgres.store import PostgresStore, numbered_of
+from atlaskit.postgres.numbering import numbered_of
+from atlaskit.postgres.store import PostgresStore
 from atlaskit.postgres.tenants import Tenants
 
 LIMIT = timedelta(seconds=60)

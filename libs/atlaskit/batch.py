@@ -190,12 +190,16 @@ class Answer:
             return self.item_count if state is ItemState.STORED else 0
         return self.states.count(state)
 
+    def head(self) -> str:
+        """Return the encoded answer up to its time: a comma, microseconds since 1970 and a bracket make it whole."""
+        refusals = [[r.index, r.reason, r.field, r.message] for r in self.refusals]
+        states = "".join(map(str, self.states))
+        return json.dumps([self.item_count, states, refusals], separators=(",", ":"))[:-1]
+
     def encode(self) -> bytes:
         """Return the answer as bytes."""
-        refusals = [[r.index, r.reason, r.field, r.message] for r in self.refusals]
         committed = (self.commit_time - EPOCH) // timedelta(microseconds=1)
-        states = "".join(map(str, self.states))
-        return json.dumps([self.item_count, states, refusals, committed], separators=(",", ":")).encode()
+        return f"{self.head()},{committed}]".encode()
 
     @classmethod
     def decode(cls, encoded: bytes) -> Answer:

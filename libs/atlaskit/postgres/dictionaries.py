@@ -14,7 +14,8 @@ from atlaskit.batch import WriteBatch, used
 from atlaskit.model import DICTIONARY_SHARD, RowVersion
 from atlaskit.postgres.ledger import Ledger
 from atlaskit.postgres.remembered import Remembered
-from atlaskit.postgres.writer import Transaction, Writer
+from atlaskit.postgres.transaction import Transaction
+from atlaskit.postgres.writer import Writer
 
 
 class Dictionary(StrEnum):
@@ -60,6 +61,12 @@ class Dictionaries:
     def __init__(self, limit: int = 200_000) -> None:
         self._ids: Remembered[Name, int] = Remembered(limit)
         self._counts: Remembered[int, tuple[int, int]] = Remembered(limit)  # tenant -> greatest id counted, count
+
+    def known(self, epoch: int, names: Collection[Name]) -> Mapping[Name, int] | None:
+        """Return the ids of the names if all of them are remembered, else None."""
+        known = self._ids.at(epoch)
+        ids = {name: known[name] for name in names if name in known}
+        return ids if len(ids) == len(names) else None
 
     async def resolve(
         self, writer: Writer, names: Collection[Name], mentioned: Collection[Name], limit: timedelta

@@ -51,6 +51,21 @@ _CONFLICT = (asyncpg.exceptions.TransactionRollbackError, asyncpg.exceptions.Loc
 _LATE = (asyncpg.exceptions.QueryCanceledError, TimeoutError)
 
 
+# What PostgreSQL raises while a transaction does its work, and never from its COMMIT on.
+_UNDONE = (
+    *_CONFLICT,
+    asyncpg.exceptions.DataError,
+    asyncpg.exceptions.IntegrityConstraintViolationError,
+    asyncpg.exceptions.ReadOnlySQLTransactionError,
+    asyncpg.exceptions.SyntaxOrAccessError,
+)
+
+
+def undone(error: Exception, doing: str) -> AtlasError | None:
+    """Return the error of Atlas for one after which a statement that commits by itself has surely changed nothing."""
+    return named(error, doing) if isinstance(error, _UNDONE) else None
+
+
 def named(error: Exception, doing: str) -> AtlasError | None:
     """Return the error of Atlas for one of the driver, or None if it is none of the driver's."""
     if isinstance(error, _LATE):

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from atlaskit.batch import Answer, Integers, ItemState, Part, WriteBatch, Written, used
+from atlaskit.batch import Answer, ItemState, Part, WriteBatch, Written, used
 from atlaskit.errors import AtlasError, RequestIdReused
-from atlaskit.model import MAX_ROWS_PER_TRANSACTION, Deletion, RowVersion
+from atlaskit.model import MAX_ROWS_PER_TRANSACTION, Deletion
 from atlaskit.position import Token
 from atlaskit.postgres import entities, history
 from atlaskit.postgres.dictionaries import Dictionaries, Dictionary, Name, names_of
 from atlaskit.postgres.entities import Identity, Known
 from atlaskit.postgres.errors import Conflict
 from atlaskit.postgres.frames import frame_of
-from atlaskit.postgres.history import Numbered, shards_of_ids
+from atlaskit.postgres.history import Numbered
 from atlaskit.postgres.key_types import KeyType, KeyTypes
 from atlaskit.postgres.known_entities import KnownEntities, Reliance
-from atlaskit.postgres.writer import RequestKey, Touched, Transaction, Writer, open_writer
+from atlaskit.postgres.numbering import numbered_of, with_asset_types
+from atlaskit.postgres.small_groups import Shared, commit_at_once, small_group_of
+from atlaskit.postgres.transaction import RequestKey, Touched, Transaction, traces_of
+from atlaskit.postgres.writer import Writer, open_writer
 
 ATTEMPTS = 4
 Outcome: TypeAlias = Written | AtlasError
+AtOnce: TypeAlias = Callable[[timedelta], Awaitable[Sequence[Outcome] | None]]
 
 
 class Stored(NamedTuple):
@@ -51,19 +54,12 @@ class _Done(NamedTuple):
     numbers: Mapping[int, int]
 
 
-class Shared(NamedTuple):
-    """What the writers of a process know of what is committed."""
-
-    dictionaries: Dictionaries
-    key_types: KeyTypes
-    entities: KnownEntities
-
-
 class StoreWriter:
     """Commits groups of batches on one connection, one group at a time."""
 
     def __init__(self, writer: Writer, shared: Shared) -> None:
         self._writer = writer
+        self._shared = shared
         self._dictionaries, self._key_types, self._known = shared
 
     @property
@@ -74,6 +70,21 @@ class StoreWriter:
     async def reserve(self) -> int:
         """Return the number of the next transaction, once all that goes into it has arrived."""
         return await self._writer.reserve()
+
+    def at_once(self, batches: Sequence[WriteBatch]) -> AtOnce | None:
+        """Return what commits these batches in one round trip, or None if only `commit` can.
+
+        It takes its number meanwhile. It too returns None if it did nothing, and `commit` has to."""
+        small = small_group_of(self._writer.epoch, self._shared, batches)
+
+        async def commit(limit: timedelta) -> Sequence[Outcome] | None:
+            assert small is not None
+            try:
+                return await commit_at_once(self._writer, small, limit)
+            except Conflict:
+                return None
+
+        return None if small is None else commit
 
     async def commit(self, number: int, batches: Sequence[WriteBatch], limit: timedelta) -> Sequence[Outcome]:
         """Commit the batches in transaction `number`, and return what became of each, in order.
@@ -110,8 +121,7 @@ class StoreWriter:
             return _Done(found, answers, met, opened.numbers)
 
         touched = Touched(erased_tenants(batches), list(asked))
-        traceparents = [batch.traceparent for batch in batches if batch.traceparent]
-        done = await self._writer.transact(number, work, limit, traceparents, touched)
+        done = await self._writer.transact(number, work, limit, traces_of(batches), touched)
         self._key_types.remember(self._writer.epoch, done.met.types)
         self._known.put(self._writer.epoch, done.numbers, done.met.entities)
         token = await self._writer.flushed()
@@ -142,7 +152,7 @@ class StoreWriter:
         for one in unknown:
             entities.refuse_strangers(one.batch, met)
         settled = [
-            _with_asset_types(one, entities.stored_asset_types(one, met) if types is None else types)
+            with_asset_types(one, entities.stored_asset_types(one, met) if types is None else types)
             for one, types in zip(numbered, relied.asset_types, strict=True)
         ]
         return settled, met
@@ -173,34 +183,6 @@ def refuse_unnamed(batch: WriteBatch, ids: Mapping[Name, int]) -> None:
             reason = "KEY_QUOTA_EXCEEDED"
             message = f"the key {key!r} would be one more than the tenant's quota of attribute keys"
         batch.refuse(items, reason, Part.ATTRIBUTE_KEY, np.full(len(items), index), message)
-
-
-def numbered_of(epoch: int, number: int, batches: Sequence[WriteBatch], ids: Mapping[Name, int]) -> list[Numbered]:
-    """Return the batches with their ids, and their items numbered through in delivery order."""
-    numbered, first = [], RowVersion(epoch, number, 0).packed()
-    for batch in batches:
-        tenant = batch.tenant
-        owner = tenant.tenant_id
-        attributes = [ids.get(Name(Dictionary.ATTRIBUTE_KEYS, owner, key), 0) for key in batch.attribute_keys]
-        assets = [0, *(ids.get(Name(Dictionary.ASSET_TYPES, owner, text), 0) for text in batch.asset_types)]
-        sources = [0, *(ids.get(Name(Dictionary.SOURCE_TYPES, 0, text), 0) for text in batch.source_types)]
-        numbered.append(
-            Numbered(
-                batch=batch,
-                attribute_ids=np.array(attributes, np.int64),
-                asset_type_ids=np.array(assets, np.int64)[batch.asset_type_indexes],
-                source_type_ids=np.array(sources, np.int64),
-                shards=shards_of_ids(owner, tenant.spread, batch.entity_ids),
-                versions=first + np.arange(len(batch.states), dtype=np.int64),
-            )
-        )
-        first += len(batch.states)
-    return numbered
-
-
-def _with_asset_types(one: Numbered, stored: Integers) -> Numbered:
-    given = one.asset_type_ids
-    return replace(one, asset_type_ids=np.where(given > 0, given, stored[one.batch.entity_indexes]))
 
 
 def _key(batch: WriteBatch) -> RequestKey:

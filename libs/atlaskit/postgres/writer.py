@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -17,63 +16,19 @@ import asyncpg
 from atlaskit.errors import AtlasError, DeadlinePassed, EpochNotRegistered, OutcomeUnknown
 from atlaskit.model import RowVersion
 from atlaskit.position import Lsn, Token
-from atlaskit.postgres.errors import Conflict, WrongServer, translated
+from atlaskit.postgres.errors import WrongServer, translated, undone
 from atlaskit.postgres.history import TABLE
-from atlaskit.postgres.ledger import Ledger
 from atlaskit.postgres.pool import CONNECT_LIMIT, STATEMENT_LIMIT, Row
 from atlaskit.postgres.slots import slot_of
+from atlaskit.postgres.transaction import NOTHING, EntitiesChanged, RequestTaken, Touched, Transaction
 from atlaskit.sql import load
 
 SQL = load(Path(__file__).parent / "queries")
 COMMIT_LIMIT = timedelta(seconds=10)  # a COMMIT that takes longer has an unknown outcome
-MAX_TRACEPARENTS = 64
 STAGE = "staged_attributes"  # a temporary table of the connection
 COPY_PIECE = 512 * 1024  # bytes that go to the socket at once
 
-# Tenant and request.
-RequestKey: TypeAlias = tuple[int, UUID]
-# The digest of a request, and its encoded answer.
-StoredAnswer: TypeAlias = tuple[bytes, bytes]
 T = TypeVar("T")
-
-
-class Touched(NamedTuple):
-    """What a transaction is about to touch.
-
-    `erases` names the tenants that it writes to: True where it deletes a whole entity, which waits until it is alone.
-    `requests` are those whose stored answers it wants to know."""
-
-    erases: Mapping[int, bool]
-    requests: Sequence[RequestKey]
-
-
-NOTHING = Touched({}, ())
-
-
-class RequestTaken(Conflict):
-    """Another transaction stored one of the requests first; the next attempt finds its answer."""
-
-
-class EntitiesChanged(Conflict):
-    """Somebody updated an entity of a slot that this transaction relied on; the next attempt looks entities up."""
-
-
-@dataclass(slots=True)
-class Transaction:
-    """An open transaction: the ledger to enter its rows in, its time, and requests.
-
-    `found` are the answers that were stored before it opened; `answers` are stored with it, by key. `numbers` are those
-    of its tenants' slots as it opened (`known_entities`); it is committed only if those in `relied` stand at its end.
-    """
-
-    began: datetime
-    found: Mapping[RequestKey, StoredAnswer]
-    numbers: Mapping[int, int] = field(default_factory=dict)
-    ledger: Ledger = field(default_factory=Ledger)
-    answers: Mapping[RequestKey, StoredAnswer] = field(default_factory=dict)
-    relied: Mapping[int, int] = field(default_factory=dict)
-
-
 Work = Callable[[Transaction], Awaitable[T]]
 
 
@@ -154,6 +109,31 @@ class Writer:
         self._sequence = sequence
         return result
 
+    async def at_once(self, statement: str, limit: timedelta, *values: Any) -> Row:
+        """Run a statement that is a whole transaction with its ledger row, and return its row with the `outcome`.
+
+        Only after 'committed' it changed anything. Raises an error of the store where that is sure to have rolled it
+        back, and OutcomeUnknown, retiring the writer, where it may have committed: as when `limit` passes."""
+        self._unsure = False
+        try:
+            with self._guarded(limit):
+                [row] = await self._connection.fetch(SQL[statement], self.number, self._sequence + 1, *values)
+        except BaseException as error:
+            if isinstance(error, Exception) and (known := undone(error, statement)) is not None:
+                raise known from error
+            self.retire()
+            if isinstance(error, Exception):
+                raise _unknown(str(error)) from error
+            raise
+        if self._unsure:
+            self.retire()
+            raise _unknown("the wait for synchronous standbys was cancelled")
+        if row["outcome"] == "lost":
+            self._retired = True
+            raise WrongServer(f"writer {self.number} is not at sequence {self._sequence} in ingest_writers")
+        self._sequence += row["outcome"] == "committed"
+        return row
+
     async def _before_commit(
         self,
         transaction: int,
@@ -172,7 +152,7 @@ class Writer:
         if opened.ledger:
             sequence += 1
             version = RowVersion(self.epoch, transaction, 0).packed()
-            carried = json.dumps(list(traceparents[:MAX_TRACEPARENTS]))
+            carried = json.dumps(list(traceparents))
             row = (self.number, sequence, transaction, version, opened.ledger.entries(), carried)
             [closed] = await self.fetch("close_transaction", *columns, *row)
         else:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import structlog
 from atlaskit.batch import WriteBatch, Written
@@ -19,6 +18,7 @@ from opentelemetry.trace import Span, Tracer
 from atlas_ingest.admission import check_queue
 from atlas_ingest.drain_rate import DrainRate
 from atlas_ingest.fair_queue import Entry, FairQueue, QueueLimits
+from atlas_ingest.groups import AtOnce, Call, Group, GroupWriter, committed, fail
 
 log = structlog.get_logger(__name__)
 FIRST_PAUSE = timedelta(milliseconds=50)
@@ -26,25 +26,6 @@ LONGEST_PAUSE = timedelta(seconds=2)
 LEAST_LIMIT = timedelta(milliseconds=1)
 TELL_AFTER = 0.9  # share of a caller's patience
 EXPRESS_FROM = 3  # writers, of which one is for small groups
-
-
-class GroupWriter(Protocol):
-    """What commits a group; for one task at a time."""
-
-    @property
-    def usable(self) -> bool:
-        """False once it must be replaced."""
-        ...
-
-    async def reserve(self) -> int:
-        """Return the number of the next transaction."""
-        ...
-
-    async def commit(
-        self, number: int, batches: Sequence[WriteBatch], limit: timedelta
-    ) -> Sequence[Written | AtlasError]:
-        """Return what became of each batch; or raise, and all of them failed so."""
-        ...
 
 
 Opener = Callable[[], AbstractAsyncContextManager[GroupWriter]]
@@ -56,7 +37,8 @@ class Limits(NamedTuple):
     A small group has less than `gather_rows` rows. While another one is being committed and `gather_calls` calls or
     more are on their way, it waits: until that one is done, it is small no more, or its first batch has waited for
     `gather`. Of three writers or more, one takes only groups of `express_rows` rows, so that small batches do not wait
-    behind large ones.
+    behind large ones. A group of up to `express_rows` rows is committed at once if its callers wait `at_once` at least,
+    since nobody can call it off then.
     """
 
     queue: QueueLimits = QueueLimits(rows=500_000, size_bytes=256 * 1024 * 1024, tenant_share=0.5)
@@ -66,17 +48,8 @@ class Limits(NamedTuple):
     gather_rows: int = 1_000
     gather_calls: int = 8
     express_rows: int = 256
+    at_once: timedelta = timedelta(seconds=1)
     transaction: timedelta = timedelta(seconds=20)
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    batch: WriteBatch
-    until: float  # the loop's clock: nobody waits for the answer after it
-    answered: asyncio.Future[Written]
-
-
-_Group = Sequence[Entry[_Call]]
 
 
 class GroupCommit:
@@ -87,11 +60,12 @@ class GroupCommit:
     def __init__(self, limits: Limits, tracer: Tracer) -> None:
         self._limits = limits
         self._tracer = tracer
-        self.queue: FairQueue[_Call] = FairQueue(limits.queue)
+        self.queue: FairQueue[Call] = FairQueue(limits.queue)
         self.rate = DrainRate()
         self._wakes: list[asyncio.Event] = []
         self._gathered = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._unnumbered: set[int] = set()  # tenants of the groups whose number is not taken yet
         self._connected = self._committing = self._small = 0
         self._problem: AtlasError | None = None
         self._closed = False
@@ -108,7 +82,7 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         now, rows, tenant = loop.time(), len(batch.states), batch.tenant.tenant_id
         check_queue(self.queue, self.rate, tenant, rows, batch.size_bytes)
-        call = _Call(batch, now + limit.total_seconds(), loop.create_future())
+        call = Call(batch, now + limit.total_seconds(), loop.create_future())
         entry = Entry(tenant, rows, batch.size_bytes, now, call)
         self.queue.push(entry)
         if self.queue.rows >= self._limits.gather_rows:
@@ -120,7 +94,7 @@ class GroupCommit:
             self.queue.drop(entry)
             call.answered.cancel()  # no effect once it is answered
 
-    async def _answer(self, entry: Entry[_Call]) -> Written:
+    async def _answer(self, entry: Entry[Call]) -> Written:
         # The bound is on the wait in the queue; a transaction has its own. A caller with less patience hears the cause
         # shortly before it gives up.
         answered = entry.item.answered
@@ -178,27 +152,45 @@ class GroupCommit:
 
     def _fail_waiting(self, error: AtlasError) -> None:
         while group := self.queue.take(self._limits.group_rows):
-            _fail(group, error)
+            fail(group, error)
 
     async def _serve(self, writer: GroupWriter, *, express: bool) -> None:
         wake = asyncio.Event()
         self._wakes.append(wake)
         try:
             while writer.usable:
-                # One writer at a time takes a group and its number, so that numbers follow the order of arrival.
+                # One writer at a time takes a group and its number, so that numbers follow the order of arrival. Who
+                # commits a group at once has its number later: its tenants' next batches wait until then.
                 async with self._turn:
                     await self._gather()
                     group = self._take(express=express)
-                    number = await self._reserved(writer, group) if group else None
+                    way = await self._way(writer, group)
                     wake.clear()
-                if number is not None:
-                    await self._commit(writer, number, group)
-                elif not group and self._closed:
+                if way is not None:
+                    await self._commit(writer, way, group)
+                elif not group and self._closed and not self._unnumbered:
                     return
                 elif not group:
                     await wake.wait()
         finally:
             self._wakes.remove(wake)
+
+    async def _way(self, writer: GroupWriter, group: Group) -> int | AtOnce | None:
+        # None: there is no group, or none any more.
+        if not group:
+            return None
+        if (
+            sum(entry.rows for entry in group) <= self._limits.express_rows
+            and self._limit(group) >= self._limits.at_once
+        ):
+            at_once = writer.at_once([entry.item.batch for entry in group])
+            if at_once is not None:
+                return at_once
+        try:
+            return await writer.reserve()
+        except AtlasError as error:
+            fail(group, error)
+            return None
 
     async def _gather(self) -> None:
         loop = asyncio.get_running_loop()
@@ -212,37 +204,38 @@ class GroupCommit:
                 async with asyncio.timeout(pause):
                     await self._gathered.wait()
 
-    def _take(self, *, express: bool) -> _Group:
+    def _take(self, *, express: bool) -> Group:
         if express:
-            return self.queue.take(self._limits.express_rows, whole=True)
-        return self.queue.take(self._limits.group_rows)
+            return self.queue.take(self._limits.express_rows, whole=True, without=self._unnumbered)
+        return self.queue.take(self._limits.group_rows, without=self._unnumbered)
 
-    async def _reserved(self, writer: GroupWriter, group: _Group) -> int | None:
-        try:
-            return await writer.reserve()
-        except AtlasError as error:
-            _fail(group, error)
-            return None
+    def _limit(self, group: Group) -> timedelta:
+        patience = timedelta(seconds=max(entry.item.until for entry in group) - asyncio.get_running_loop().time())
+        return min(self._limits.transaction, max(patience, LEAST_LIMIT))
 
-    async def _commit(self, writer: GroupWriter, number: int, group: _Group) -> None:
+    async def _commit(self, writer: GroupWriter, way: int | AtOnce, group: Group) -> None:
+        # Nothing is awaited before its tenants are marked: no other writer comes in between.
         loop = asyncio.get_running_loop()
-        patience = timedelta(seconds=max(entry.item.until for entry in group) - loop.time())
-        limit = min(self._limits.transaction, max(patience, LEAST_LIMIT))
         rows = 0
         small = sum(entry.rows for entry in group) < self._limits.gather_rows
+        unnumbered = set() if isinstance(way, int) else {entry.tenant for entry in group}
+        self._unnumbered |= unnumbered
         self._committing += len(group)
         self._small += small
         self.rate.began(loop.time())
         try:
             with self._span(group) as span:
-                rows = await _committed(writer, number, group, limit, span)
+                rows = await committed(writer, way, group, self._limit(group), span)
         finally:
+            self._unnumbered -= unnumbered
             self._committing -= len(group)
             self._small -= small
             self._gathered.set()
             self.rate.ended(loop.time(), rows)
+            if unnumbered:
+                self._wake()
 
-    def _span(self, group: _Group) -> AbstractContextManager[Span]:
+    def _span(self, group: Group) -> AbstractContextManager[Span]:
         traces = [entry.item.batch.traceparent for entry in group if entry.item.batch.traceparent]
         attributes: dict[str, int] = {
             Attribute.CALLS: len(group),
@@ -264,37 +257,6 @@ def gathering(limits: Limits, rows: int, calls: int, small: int, waited: float) 
     if small == 0 or calls < limits.gather_calls or rows >= limits.gather_rows:
         return 0.0
     return max(limits.gather.total_seconds() - waited, 0.0)
-
-
-async def _committed(writer: GroupWriter, number: int, group: _Group, limit: timedelta, span: Span) -> int:
-    # Answers everyone in the group; the rows that were committed, 0 if none were.
-    try:
-        outcomes = await writer.commit(number, [entry.item.batch for entry in group], limit)
-    except AtlasError as error:
-        span.set_attribute(Attribute.ERROR_TYPE, error.reason)
-        log.warning("a group was not committed", calls=len(group), problem=str(error))
-        _fail(group, error)
-        return 0
-    except BaseException as error:
-        log.error("a writer failed", calls=len(group), problem=repr(error))
-        _fail(group, Unavailable("the writer failed; repeat the call with the same request_id"))
-        raise
-    for entry, outcome in zip(group, outcomes, strict=True):
-        _answer(entry, outcome)
-    return sum(entry.rows for entry in group)
-
-
-def _answer(entry: Entry[_Call], outcome: Written | AtlasError) -> None:
-    if isinstance(outcome, AtlasError):
-        _fail([entry], outcome)
-    elif not entry.item.answered.done():
-        entry.item.answered.set_result(outcome)
-
-
-def _fail(group: _Group, error: AtlasError) -> None:
-    for entry in group:
-        if not entry.item.answered.done():
-            entry.item.answered.set_exception(error)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
@@ -91,8 +92,8 @@ class FairQueue(Generic[T]):
         if len(lane.entries) > 2 * lane.calls + 16:
             lane.entries = deque(waiting for waiting in lane.entries if waiting.queued)
 
-    def take(self, rows: int, *, whole: bool = False) -> list[Entry[T]]:
-        """Return entries in their turn, up to `rows` rows of them in sum.
+    def take(self, rows: int, *, whole: bool = False, without: Container[int] = ()) -> list[Entry[T]]:
+        """Return entries in their turn, up to `rows` rows of them in sum; the tenants `without` are passed over.
 
         A first entry that alone is larger is taken too, unless `whole`: then tenants whose next entry does not fit are
         passed over."""
@@ -103,6 +104,9 @@ class FairQueue(Generic[T]):
             head = heapq.heappop(self._heads)
             entry = self._next(head[2])
             if entry is None:
+                continue
+            if entry.tenant in without:
+                passed.append(head)
                 continue
             if entry.rows > left and (taken or whole):
                 passed.append(head)

@@ -17,6 +17,7 @@ from atlas_ingest import validation
 from atlas_ingest.batcher import GroupCommit, Limits, gathering, group_commit
 from atlas_ingest.decoding import draft_of_rows
 from atlas_ingest.fair_queue import QueueLimits
+from atlas_ingest.groups import AtOnce, Outcome
 from atlaskit.batch import Answer, WriteBatch, Written
 from atlaskit.errors import AtlasError, Overloaded, RequestIdReused, Unavailable
 from atlaskit.model import EntityIdentity, Tenant
@@ -55,6 +56,9 @@ class MemoryStore:
         self.refused_openings = 0
         self.limits: list[timedelta] = []
         self.opened = 0
+        self.swift = False
+        self.declines = 0
+        self.swift_limits: list[timedelta] = []
         self._number = 0
 
     @asynccontextmanager
@@ -74,6 +78,24 @@ class MemoryWriter:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self.usable = True
+
+    def at_once(self, batches: Sequence[WriteBatch]) -> AtOnce | None:
+        if not self._store.swift:
+            return None
+
+        async def commit(limit: timedelta) -> Sequence[Outcome] | None:
+            if self._store.declines:
+                self._store.declines -= 1
+                self._store.busy.set()
+                await self._store.gate.wait()
+                return None
+            self._store.swift_limits.append(limit)
+            self._store.busy.set()
+            await self._store.gate.wait()
+            # As the store does: the number is taken while it is committed, not before.
+            return await self.commit(await self.reserve(), batches, limit)
+
+        return commit
 
     async def reserve(self) -> int:
         return self._store.number()

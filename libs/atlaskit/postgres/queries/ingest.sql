@@ -75,6 +75,10 @@ WITH stored AS (
 SELECT 1 AS advanced, (SELECT count(*) FROM stored) AS stored,
     (SELECT array_agg(number ORDER BY slot) FROM entity_changes WHERE slot = ANY ($5::smallint[])) AS numbers, set_config('statement_timeout', '0', true);
 
+-- name: commit_small_group
+-- The whole transaction of a small group (schema: small_groups).
+CALL commit_small_group($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24);
+
 -- name: flushed
 -- Read after the COMMIT, so its record lies at or below.
 SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint;
