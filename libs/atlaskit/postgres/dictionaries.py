@@ -62,11 +62,9 @@ class Dictionaries:
         self._ids: Remembered[Name, int] = Remembered(limit)
         self._counts: Remembered[int, tuple[int, int]] = Remembered(limit)  # tenant -> greatest id counted, count
 
-    def known(self, epoch: int, names: Collection[Name]) -> Mapping[Name, int] | None:
-        """Return the ids of the names if all of them are remembered, else None."""
-        known = self._ids.at(epoch)
-        ids = {name: known[name] for name in names if name in known}
-        return ids if len(ids) == len(names) else None
+    def at(self, epoch: int) -> Mapping[Name, int]:
+        """Return the names that are remembered, with their ids."""
+        return self._ids.at(epoch)
 
     async def resolve(
         self, writer: Writer, names: Collection[Name], mentioned: Collection[Name], limit: timedelta

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -32,16 +32,16 @@ class KeyTypes:
         """Write the types of these rows that are not known, in the writer's transaction, and return them.
 
         Once that is committed they may be `remember`ed."""
-        new = self.unknown(writer.epoch, rows)
+        known = self.at(writer.epoch)
+        new = [one for one in key_types_of(rows) if one not in known]
         if new:
             tenants, attributes, kinds = zip(*new, strict=True)
             await writer.fetch("insert_key_types", tenants, attributes, kinds)
         return new
 
-    def unknown(self, epoch: int, rows: Rows) -> list[KeyType]:
-        """Return the types of these rows that are not remembered."""
-        known = self._known.at(epoch)
-        return [one for one in key_types_of(rows) if one not in known]
+    def at(self, epoch: int) -> Mapping[KeyType, None]:
+        """Return the types that are remembered."""
+        return self._known.at(epoch)
 
     def remember(self, epoch: int, committed: Iterable[KeyType]) -> None:
         """Take these as known; those remembered first are forgotten first."""

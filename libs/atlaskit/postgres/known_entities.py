@@ -71,13 +71,20 @@ class KnownEntities:
                 for tenant_id in [tenant_id for tenant_id in self._tenants if slot_of(tenant_id) == slot]:
                     self._count -= len(self._tenants.pop(tenant_id))
 
+    def of(self, epoch: int, tenant_id: int) -> Mapping[int, Entry]:
+        """Return the tenant's entities that are known, by number; they hold at `number_of` its slot."""
+        return self._tenants.get(tenant_id, {}) if epoch == self._epoch else {}
+
+    def number_of(self, slot: int) -> int:
+        """Return the number at which what is known of a slot holds. Raises KeyError if nothing is."""
+        return self._numbers[slot]
+
     def rely(self, epoch: int, batches: Sequence[Numbered]) -> Reliance:
         """Return what is known of the entities of these batches.
 
         One batch that is not known, or that changes an entity, sends all of its slot to be looked up: what a group says
         of an entity is one wish, and only who does not raise a number can compare it."""
-        known = self._tenants if epoch == self._epoch else {}
-        found = [settled(one, known.get(one.batch.tenant.tenant_id, {})) for one in batches]
+        found = [settled(one, self.of(epoch, one.batch.tenant.tenant_id)) for one in batches]
         slots = [slot_of(one.batch.tenant.tenant_id) for one in batches]
         unknown = {slot for slot, types in zip(slots, found, strict=True) if types is None}
         numbers = {slot: self._numbers[slot] for slot in set(slots) - unknown}

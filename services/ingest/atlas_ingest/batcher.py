@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, suppress
 from datetime import timedelta
@@ -36,9 +37,10 @@ class Limits(NamedTuple):
 
     A small group has less than `gather_rows` rows. While another one is being committed and `gather_calls` calls or
     more are on their way, it waits: until that one is done, it is small no more, or its first batch has waited for
-    `gather`. Of three writers or more, one takes only groups of `express_rows` rows, so that small batches do not wait
-    behind large ones. A group of up to `express_rows` rows is committed at once if its callers wait `at_once` at least,
-    since nobody can call it off then.
+    `gather`. While `gather_calls` calls arrive within `busy`, it also waits until there are as many, at most `linger`:
+    sharing a transaction is cheaper than one's own. Of three writers or more, one takes only groups of `express_rows`
+    rows, so that small batches do not wait behind large ones. A group of up to `express_rows` rows is committed at once
+    if its callers wait `at_once` at least, since nobody can call it off then.
     """
 
     queue: QueueLimits = QueueLimits(rows=500_000, size_bytes=256 * 1024 * 1024, tenant_share=0.5)
@@ -47,9 +49,23 @@ class Limits(NamedTuple):
     gather: timedelta = timedelta(milliseconds=20)
     gather_rows: int = 1_000
     gather_calls: int = 8
+    busy: timedelta = timedelta(milliseconds=20)
+    linger: timedelta = timedelta(milliseconds=5)
     express_rows: int = 256
     at_once: timedelta = timedelta(seconds=1)
     transaction: timedelta = timedelta(seconds=20)
+
+
+class Crowd(NamedTuple):
+    """Who is there: rows and calls in the queue, calls in transactions, how many of these are of small groups.
+
+    `busy`: calls arrive so fast that the next ones are worth a wait."""
+
+    rows: int
+    calls: int
+    committing: int
+    small: int
+    busy: bool
 
 
 class GroupCommit:
@@ -66,6 +82,7 @@ class GroupCommit:
         self._gathered = asyncio.Event()
         self._turn = asyncio.Lock()
         self._unnumbered: set[int] = set()  # tenants of the groups whose number is not taken yet
+        self._arrivals: deque[float] = deque(maxlen=limits.gather_calls)
         self._connected = self._committing = self._small = 0
         self._problem: AtlasError | None = None
         self._closed = False
@@ -85,7 +102,8 @@ class GroupCommit:
         call = Call(batch, now + limit.total_seconds(), loop.create_future())
         entry = Entry(tenant, rows, batch.size_bytes, now, call)
         self.queue.push(entry)
-        if self.queue.rows >= self._limits.gather_rows:
+        self._arrivals.append(now)
+        if self.queue.rows >= self._limits.gather_rows or self.queue.calls == self._limits.gather_calls:
             self._gathered.set()
         self._wake()
         try:
@@ -195,14 +213,18 @@ class GroupCommit:
     async def _gather(self) -> None:
         loop = asyncio.get_running_loop()
         while (arrived := self.queue.oldest()) is not None and not self._closed:
-            calls = self.queue.calls + self._committing
-            pause = gathering(self._limits, self.queue.rows, calls, self._small, loop.time() - arrived)
+            pause = gathering(self._limits, self._crowd(), loop.time() - arrived)
             if pause <= 0:
                 return
             self._gathered.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._gathered.wait()
+
+    def _crowd(self) -> Crowd:
+        arrivals, most = self._arrivals, self._limits.gather_calls
+        busy = len(arrivals) == most and arrivals[-1] - arrivals[0] <= self._limits.busy.total_seconds()
+        return Crowd(self.queue.rows, self.queue.calls, self._committing, self._small, busy)
 
     def _take(self, *, express: bool) -> Group:
         if express:
@@ -249,14 +271,18 @@ class GroupCommit:
         )
 
 
-def gathering(limits: Limits, rows: int, calls: int, small: int, waited: float) -> float:
+def gathering(limits: Limits, crowd: Crowd, waited: float) -> float:
     """Return the seconds for which a group had better wait for more; 0 to commit it now.
 
-    `rows` wait in the queue, `calls` there and in transactions, of which `small` are of small groups; the group's first
-    batch has `waited` so many seconds. An idle service does not wait at all, nor does one whose next group is large."""
-    if small == 0 or calls < limits.gather_calls or rows >= limits.gather_rows:
+    The group's first batch has `waited` so many seconds. An idle service does not wait at all, nor does one whose next
+    group is large."""
+    if crowd.rows >= limits.gather_rows:
         return 0.0
-    return max(limits.gather.total_seconds() - waited, 0.0)
+    if crowd.small and crowd.calls + crowd.committing >= limits.gather_calls:
+        return max(limits.gather.total_seconds() - waited, 0.0)
+    if crowd.busy and crowd.calls < limits.gather_calls:
+        return max(limits.linger.total_seconds() - waited, 0.0)
+    return 0.0
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ import pytest
 from atlas.ingest.v1 import ingest_service_pb2 as pb2
 from atlas.ingest.v1.value_pb2 import AttributeValue
 from atlas_ingest import validation
-from atlas_ingest.batcher import GroupCommit, Limits, gathering, group_commit
+from atlas_ingest.batcher import Crowd, GroupCommit, Limits, gathering, group_commit
 from atlas_ingest.decoding import draft_of_rows
 from atlas_ingest.fair_queue import QueueLimits
 from atlas_ingest.groups import AtOnce, Outcome
@@ -304,22 +304,74 @@ async def test_a_small_batch_does_not_wait_behind_the_large_ones_of_another_tena
             task.cancel()
 
 
+IDLE = Crowd(rows=1, calls=1, committing=0, small=0, busy=False)
+
+
 @pytest.mark.parametrize(
-    ("rows", "calls", "small", "waited", "pause"),
+    ("crowd", "waited", "pause"),
     [
-        (1, 1, 0, 0.0, 0.0),  # idle
-        (1, 2, 1, 0.0, 0.0),  # hardly busy
-        (9, 18, 0, 0.0, 0.0),  # what is being committed is large: it is not waited for
-        (9, 18, 1, 0.0, 0.020),  # under load
-        (9, 18, 1, 0.015, 0.005),
-        (9, 18, 1, 0.1, 0.0),
-        (1000, 18, 1, 0.0, 0.0),  # large already
+        (IDLE, 0.0, 0.0),
+        (IDLE._replace(committing=1, small=1), 0.0, 0.0),  # hardly busy
+        (IDLE._replace(rows=9, calls=9, committing=9), 0.0, 0.0),  # a large group is not waited for
+        (IDLE._replace(rows=9, calls=9, committing=9, small=1), 0.0, 0.020),  # under load
+        (IDLE._replace(rows=9, calls=9, committing=9, small=1), 0.015, 0.005),
+        (IDLE._replace(rows=9, calls=9, committing=9, small=1), 0.1, 0.0),
+        (IDLE._replace(rows=1000, calls=9, committing=9, small=1), 0.0, 0.0),  # large already
+        (IDLE._replace(busy=True), 0.0, 0.005),  # more are about to come
+        (IDLE._replace(busy=True), 0.004, 0.001),
+        (IDLE._replace(busy=True), 0.006, 0.0),
+        (IDLE._replace(rows=8, calls=8, busy=True), 0.0, 0.0),  # enough are there
+        (IDLE._replace(rows=1000, busy=True), 0.0, 0.0),
     ],
 )
-def test_only_small_groups_under_load_wait_for_another_small_one(
-    rows: int, calls: int, small: int, waited: float, pause: float
-) -> None:
-    assert gathering(Limits(), rows, calls, small, waited) == pytest.approx(pause)
+def test_only_small_groups_under_load_wait_for_more(crowd: Crowd, waited: float, pause: float) -> None:
+    assert gathering(Limits(), crowd, waited) == pytest.approx(pause)
+
+
+async def test_a_group_that_takes_its_number_itself_holds_up_its_tenants_and_no_other() -> None:
+    store = MemoryStore()
+    store.swift = True
+    async with committing(store, writers=2, limits=ROOMY) as commit, asyncio.TaskGroup() as group:
+        first = await held(store, commit, group)
+        later = group.create_task(commit.write(batch(), PATIENT))
+        other = group.create_task(commit.write(replace(batch(), tenant=replace(TENANT, tenant_id=2)), PATIENT))
+        await asyncio.sleep(0.05)
+        assert [entry.tenant for entry in commit.queue.take(100)] == [1]  # the other tenant's is on its way
+        later.cancel()
+        store.gate.set()
+        assert {(await task).token for task in (first, other)} == {Token(1, Lsn(1)), Token(1, Lsn(2))}
+
+
+async def test_batches_of_a_tenant_are_numbered_as_they_arrived_whoever_commits_them() -> None:
+    store = MemoryStore()
+    store.swift = True
+    limits = ROOMY._replace(express_rows=1)
+    async with committing(store, writers=3, limits=limits) as commit, asyncio.TaskGroup() as group:
+        await held(store, commit, group)
+        sent = [batch(1 + n % 2) for n in range(20)]
+        for one in sent:
+            group.create_task(commit.write(one, PATIENT))
+            await asyncio.sleep(0)
+        store.gate.set()
+    committed = [one for _, items in sorted(store.groups, key=lambda each: each[0]) for one in items]
+    assert [one.request_id for one in committed[1:]] == [one.request_id for one in sent]
+
+
+async def test_what_cannot_be_committed_at_once_is_committed_the_other_way() -> None:
+    store = MemoryStore()
+    store.swift, store.declines = True, 1
+    async with committing(store) as commit:
+        assert (await commit.write(batch(), PATIENT)).token == Token(1, Lsn(1))
+    assert (store.swift_limits, len(store.limits)) == ([], 1)
+
+
+async def test_a_caller_with_little_time_is_not_committed_at_once() -> None:
+    store = MemoryStore()
+    store.swift = True
+    async with committing(store) as commit:
+        await commit.write(batch(), LIMITS.at_once * 0.9)
+        await commit.write(batch(), PATIENT)
+    assert len(store.swift_limits) == 1
 
 
 async def test_what_arrives_during_a_small_commit_shares_the_next_one_whatever_writers_are_free(
