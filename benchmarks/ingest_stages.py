@@ -31,8 +31,8 @@ from atlaskit.batch import EPOCH, WriteBatch
 from atlaskit.model import EntityIdentity, Tenant
 from atlaskit.postgres.frames import frame_of
 from atlaskit.postgres.history import rows_of
-from atlaskit.postgres.pool import open_pool
 from atlaskit.postgres.numbering import numbered_of
+from atlaskit.postgres.pool import open_pool
 from atlaskit.postgres.store import PostgresStore
 from atlaskit.postgres.tenants import Tenants
 
