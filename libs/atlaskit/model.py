@@ -11,6 +11,7 @@ SHARD_COUNT = 10
 SPREADS = (1, 2, 5, 10)
 MAX_ENTITY_ID = 2**63 - 1
 DICTIONARY_SHARD = 0
+ROW_INDEX_BITS = 17  # of a row version: the place of the row in its transaction
 
 
 class Source(StrEnum):
@@ -129,12 +130,12 @@ class RowVersion:
 
     def packed(self) -> int:
         """Return the 63-bit positive number that is stored."""
-        return self.epoch << 55 | self.transaction << 17 | self.index
+        return self.epoch << 55 | self.transaction << ROW_INDEX_BITS | self.index
 
     @classmethod
     def unpacked(cls, number: int) -> RowVersion:
         """Return the parts of a stored number."""
-        return cls(number >> 55, number >> 17 & (1 << 38) - 1, number & (1 << 17) - 1)
+        return cls(number >> 55, number >> ROW_INDEX_BITS & (1 << 38) - 1, number & (1 << ROW_INDEX_BITS) - 1)
 
 
-MAX_ROWS_PER_TRANSACTION = 1 << 17
+MAX_ROWS_PER_TRANSACTION = 1 << ROW_INDEX_BITS

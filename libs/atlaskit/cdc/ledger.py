@@ -9,6 +9,12 @@ from typing import Any
 import orjson
 
 from atlaskit.cdc.fields import Undecodable, microseconds
+from atlaskit.model import ROW_INDEX_BITS
+
+
+def transaction_key(row_version: int) -> int:
+    """Return epoch and transaction number of a row version as one number: two epochs may give one number twice."""
+    return row_version >> ROW_INDEX_BITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +29,15 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One transaction of a writer. `created_us` is microseconds since 1970, by PostgreSQL's clock."""
+    """One transaction of a writer. `created_us` is microseconds since 1970, by PostgreSQL's clock.
+
+    `key` names the transaction among those of all epochs: it is what the row versions of its rows begin with.
+    """
 
     writer: int
     sequence: int
     transaction: int
+    key: int
     entries: tuple[LedgerEntry, ...]
     traceparents: tuple[str, ...]
     created_us: int
@@ -45,6 +55,7 @@ def ledger_row_from(row: Mapping[str, Any]) -> LedgerRow:
             writer=int(row["writer"]),
             sequence=int(row["sequence"]),
             transaction=int(row["transaction_number"]),
+            key=transaction_key(int(row["row_version"])),
             entries=tuple(
                 LedgerEntry(str(table), int(shard), int(rows), int(total))
                 for table, shard, rows, total in orjson.loads(row["entries"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -64,15 +64,7 @@ class Consumer:
         self._bootstrap = bootstrap
         self._group = group
         self._partitions = {partition: TopicPartition(*partition) for partition in partitions}
-
-    async def commits(self) -> dict[Partition, Commit]:
-        """Return what was committed last; a partition without a commit is absent."""
-        with translated("reading the committed offsets"):
-            async with _admin(self._bootstrap) as admin:
-                found = await admin.list_consumer_group_offsets(self._group, partitions=[*self._partitions.values()])
-        return {
-            Partition(*at): Commit(held.offset, held.metadata or "") for at, held in found.items() if held.offset >= 0
-        }
+        self._held: set[TopicPartition] = set()
 
     async def extents(self) -> dict[Partition, Extent]:
         """Return what each partition holds now."""
@@ -85,6 +77,14 @@ class Consumer:
     def seek(self, partition: Partition, offset: int) -> None:
         """Read this partition from `offset` on; what was prefetched is forgotten."""
         self._driver.seek(self._partitions[partition], offset)
+
+    def hold(self, partitions: Collection[Partition]) -> None:
+        """Take no records of these partitions until the next call, and again of all others."""
+        held = {self._partitions[at] for at in partitions}
+        if held != self._held:
+            self._driver.resume(*(self._held - held))
+            self._driver.pause(*(held - self._held))
+            self._held = held
 
     async def batch(self, *, wait: timedelta, gather: timedelta, limit: int) -> dict[Partition, list[Record]]:
         """Return the next records, at most about `limit`: those of `gather` from the first one on, none after `wait`.

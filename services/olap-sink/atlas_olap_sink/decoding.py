@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
+import numpy as np
 from atlaskit.cdc.changes import (
     EntityColumns,
     HistoryColumns,
@@ -18,9 +20,18 @@ from atlaskit.cdc.changes import (
     term_columns,
 )
 from atlaskit.cdc.envelope import Fault, RowEvent, Segment
-from atlaskit.cdc.fields import Undecodable
+from atlaskit.cdc.fields import Int64s, Undecodable
 from atlaskit.cdc.ledger import LedgerRow, ledger_row_from
-from atlaskit.cdc.topics import ASSET_TYPES, ATTRIBUTE_KEYS, ENTITIES, HISTORY, HOT_ATTRIBUTES, LEDGER, Topic
+from atlaskit.cdc.topics import ASSET_TYPES, ATTRIBUTE_KEYS, BY_NAME, ENTITIES, HISTORY, HOT_ATTRIBUTES, LEDGER, Topic
+from atlaskit.model import ROW_INDEX_BITS
+
+
+class LedgerEvent(NamedTuple):
+    """A row of the ledger, with its record's offset and its time in Kafka, milliseconds since 1970."""
+
+    row: LedgerRow
+    offset: int
+    timestamp: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,7 @@ class Batch:
     hot: HotColumns | None
     attribute_keys: TermColumns | None
     asset_types: TermColumns | None
-    ledger: tuple[tuple[LedgerRow, int], ...]  # with the record's time in Kafka, milliseconds since 1970
+    ledger: tuple[LedgerEvent, ...]
 
     @property
     def rows(self) -> int:
@@ -78,6 +89,7 @@ def decode(segments: Sequence[Segment]) -> Batch:
             columns[topic] = decoder(_rows(found))
         sound[topic] = found
     kept = {topic: columns[topic] if _rows(found) else None for topic, found in sound.items()}
+    offsets = [offset for segment in sound[LEDGER] for offset in segment.offsets]
     timestamps = [time for segment in sound[LEDGER] for time in segment.timestamps]
     return Batch(
         segments=tuple(segment for found in sound.values() for segment in found),
@@ -86,8 +98,56 @@ def decode(segments: Sequence[Segment]) -> Batch:
         hot=kept[HOT_ATTRIBUTES],
         attribute_keys=kept[ATTRIBUTE_KEYS],
         asset_types=kept[ASSET_TYPES],
-        ledger=tuple(zip(columns[LEDGER], timestamps, strict=True)),
+        ledger=tuple(map(LedgerEvent, columns[LEDGER], offsets, timestamps)),
     )
+
+
+_FIELD = {
+    HISTORY: "history",
+    ENTITIES: "entities",
+    HOT_ATTRIBUTES: "hot",
+    ATTRIBUTE_KEYS: "attribute_keys",
+    ASSET_TYPES: "asset_types",
+}
+NOTHING = Batch((), None, None, None, None, None, ())
+
+
+def decoded_rows(table: str, rows: Sequence[RowEvent]) -> Batch:
+    """Return rows of one table that did not come from Kafka as a batch to insert. Raises Undecodable."""
+    topic = BY_NAME[f"atlas.{table}"]
+    changed: dict[str, Any] = {_FIELD[topic]: _DECODERS[topic](rows)}
+    return replace(NOTHING, **changed)
+
+
+def versions_by_segment(batch: Batch) -> Iterator[tuple[Segment, Int64s]]:
+    """Yield each segment of rows with the row versions of its rows; those of the ledger are none."""
+    taken: Counter[Topic] = Counter()
+    for segment in batch.segments:
+        columns = getattr(batch, _FIELD[segment.topic]) if segment.topic in _FIELD else None
+        first = taken[segment.topic]
+        taken[segment.topic] += len(segment.rows)
+        if segment.rows and columns is not None:
+            yield segment, columns.row_version[first : first + len(segment.rows)]
+
+
+def without(batch: Batch, unwanted: Callable[[int], bool]) -> Batch:
+    """Return the batch without the rows of transactions that are unwanted by key. Its segments stay as they are."""
+    changed = {name: _kept(rows, unwanted) for name in _FIELD.values() if (rows := getattr(batch, name)) is not None}
+    return replace(batch, **changed)
+
+
+def _kept(columns: Any, unwanted: Callable[[int], bool]) -> Any:
+    keys = (columns.row_version >> ROW_INDEX_BITS).tolist()
+    kept = [place for place, key in enumerate(keys) if not unwanted(key)]
+    if len(kept) == len(keys):
+        return columns
+    if not kept:
+        return None
+    return replace(columns, **{one.name: _at(getattr(columns, one.name), kept) for one in fields(columns)})
+
+
+def _at(column: Any, places: list[int]) -> Any:
+    return column[places] if isinstance(column, np.ndarray) else [column[place] for place in places]
 
 
 def _rows(segments: Sequence[Segment]) -> list[RowEvent]:

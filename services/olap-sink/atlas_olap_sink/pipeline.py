@@ -1,4 +1,4 @@
-"""The sink's loop: read, decode, insert, and only then claim and commit."""
+"""The sink's loop: read, decode, insert, audit, and only then claim and commit."""
 
 from __future__ import annotations
 
@@ -11,36 +11,41 @@ from typing import Protocol
 import structlog
 from atlaskit.cdc.beat import ArrivedBeat
 from atlaskit.cdc.envelope import Fault, read_segment
-from atlaskit.cdc.topics import BY_NAME, CAPTURED
+from atlaskit.cdc.topics import BY_NAME, CAPTURED, LEDGER
 from atlaskit.clickhouse.watermark import Place
 from atlaskit.clock import Clock
 from atlaskit.errors import AtlasError
 from atlaskit.kafka.consumer import Commit, Extent, Partition, Record
 from atlaskit.kafka.errors import OffsetLost
 
-from atlas_olap_sink.advance import Progress, acknowledged, claimed, claims, committable, froze
-from atlas_olap_sink.checkpoint import NOTHING, Checkpoint, advanced
+from atlas_olap_sink.advance import Progress, claimed, claims, froze
+from atlas_olap_sink.auditing import Audit
+from atlas_olap_sink.beginning import Beginning, Found
 from atlas_olap_sink.decoding import Batch, decode
 from atlas_olap_sink.inserting import Inserter
+from atlas_olap_sink.keeping import Keeper, States
+from atlas_olap_sink.ledger import Basis, Ledger
+from atlas_olap_sink.mending import Mending
 from atlas_olap_sink.patience import Stopping, persist
 from atlas_olap_sink.publishing import Outcome, Publisher
 from atlas_olap_sink.quarantine import Quarantine
+from atlas_olap_sink.repairing import Repairs
 from atlas_olap_sink.report import Report
-from atlas_olap_sink.start import again, doubted, remembered, starting
 from atlas_olap_sink.store import Store
 from atlas_olap_sink.traces import Inserted, Traces, now_ns
 
 log = structlog.get_logger(__name__)
 
 PARTITIONS = tuple(Partition(topic.name, number) for topic in CAPTURED for number in range(topic.partitions))
+LEDGER_PARTITION = Partition(LEDGER.name, 0)
 
 
 class Source(Protocol):
     """Records in, offsets out. Each call raises an AtlasError if it fails."""
 
-    async def commits(self) -> dict[Partition, Commit]: ...
     async def extents(self) -> dict[Partition, Extent]: ...
     def seek(self, partition: Partition, offset: int) -> None: ...
+    def hold(self, partitions: Sequence[Partition]) -> None: ...
     async def batch(self, *, wait: timedelta, gather: timedelta, limit: int) -> dict[Partition, list[Record]]: ...
     async def commit(self, commits: Mapping[Partition, Commit]) -> None: ...
 
@@ -53,32 +58,41 @@ class Rhythm:
     gather: timedelta = timedelta(milliseconds=30)  # for more, after it
     rows: int = 20_000  # records in one batch
     commit: timedelta = timedelta(seconds=1)  # between two commits of offsets
+    unbalanced_bytes: int = 64 * 1024 * 1024  # of rows whose ledger is awaited; beyond it only the ledger is read
 
 
 class Pipeline:
-    """Moves every partition forward, one batch at a time: all of it is acknowledged before the next is read."""
+    """Moves its partitions forward, one batch at a time: all of it is acknowledged before the next is read.
+
+    Whoever else has some of the partitions does the same work again, which harms nothing: claims rest on what this
+    process has seen itself, and rows replace themselves."""
 
     def __init__(
         self,
         *,
         source: Source,
+        states: States,
         store: Store,
         inserter: Inserter,
+        repairs: Repairs,
         publisher: Publisher,
         traces: Traces,
         quarantine: Quarantine,
         clock: Clock,
         rhythm: Rhythm,
         stop: asyncio.Event,
+        partitions: Sequence[Partition] = PARTITIONS,
     ) -> None:
-        self._source, self._store, self._inserter, self._publisher = source, store, inserter, publisher
+        self._source, self._inserter, self._publisher = source, inserter, publisher
         self._traces, self._quarantine, self._clock = traces, quarantine, clock
-        self._rhythm, self._stop = rhythm, stop
-        self._progress: dict[Partition, Progress] = {}
-        self._kept: dict[Partition, Checkpoint] = {}  # as of the commits
-        self._committed: dict[Partition, int] = {}
-        self._commit_due = 0.0
+        self._rhythm, self._stop, self._repairs = rhythm, stop, repairs
+        self._beginning = Beginning(source, states, store, repairs, clock=clock, partitions=partitions)
+        self._keeper = Keeper(source, states, clock)
         self._report = Report()
+        self._commit_due = 0.0
+        self._progress: dict[Partition, Progress] = {}
+        self._audit = Audit(Ledger(Basis()), {})
+        self._mending = Mending(repairs, self._audit, self._keeper)
 
     @property
     def progress(self) -> Mapping[Partition, Progress]:
@@ -88,49 +102,61 @@ class Pipeline:
     async def run(self) -> None:
         """Work until told to stop; then publish and commit what is done. Stores may come and go meanwhile."""
         try:
-            await persist("starting", self.start, self._stop)
-            while not self._stop.is_set():
-                await self.step()
-            await self._publish()
-            await self._commit()
-        except Stopping as undone:
-            log.warning("stopped before the work in flight was done; it is read again", undone=str(undone))
-        except AtlasError as error:
-            log.warning("stopped without the last publication or commit", problem=str(error))
+            async with asyncio.TaskGroup() as group:
+                mending = group.create_task(self._repairs.run(), name="repairs")
+                try:
+                    await self._work()
+                finally:
+                    mending.cancel()
+        except* Stopping as undone:
+            log.warning(
+                "stopped before the work in flight was done; it is read again", undone=str(undone.exceptions[0])
+            )
+        except* AtlasError as errors:
+            log.warning("stopped without the last publication or commit", problem=str(errors.exceptions[0]))
+
+    async def _work(self) -> None:
+        await persist("starting", self.start, self._stop)
+        while not self._stop.is_set():
+            await self.step()
+        await self._publish()
+        await self._commit()
+
+    async def start(self) -> None:
+        """Find where each partition goes on. Raises an AtlasError if a store is away; then start again.
+
+        Also the way back when ClickHouse was restarted, or Kafka lost a place: all is begun again from what was kept.
+        """
+        found: Found = await self._beginning.find(self._publisher)
+        self._audit, self._progress = found.audit, dict(found.progress)
+        self._keeper.begin(found.kept, found.incarnation)
+        self._mending = Mending(self._repairs, self._audit, self._keeper)
+        self._seek_all()
+        again_read = sum(progress.resume > progress.position for progress in self._progress.values())
+        owed = sum(progress.owes is not None for progress in self._progress.values())
+        log.info("started", partitions=len(self._progress), read_again=again_read, snapshots_owed=owed)
 
     async def step(self) -> None:
-        """Take one batch through: read, decode, insert, claim, commit."""
+        """Take one batch through: read, decode, insert, audit, claim, commit."""
         records = await self._read()
         if records:
             await self._take(records)
+        await self._mend()
         await persist("publishing watermarks", self._publish, self._stop)
         if self._clock.monotonic() >= self._commit_due:
             await self._commit_or_say()
         self._report.tell(self._clock.monotonic(), self._progress)
 
-    async def start(self) -> None:
-        """Find where each partition goes on. Raises an AtlasError if a store is away; then start again."""
-        incarnation = await self._publisher.adopt()
-        places = {place_of(partition) for partition in PARTITIONS}
-        proven, stored = await self._store.proven(sorted(places)), await self._store.stored()
-        commits, extents = await self._source.commits(), await self._source.extents()
-        self._committed = {at: commit.offset for at, commit in commits.items()}
-        for at in PARTITIONS:
-            place, commit = place_of(at), commits.get(at)
-            self._kept[at] = remembered(commit, proven=place in proven, stored=place in stored)
-            self._progress[at] = starting(commit, self._kept[at], extents[at], proven=place in proven)
-        self._seek_all()
-        again_read = sum(progress.resume > progress.position for progress in self._progress.values())
-        log.info("started", incarnation=str(incarnation), proven=len(proven), partitions_read_again=again_read)
-
     async def _read(self) -> dict[Partition, list[Record]]:
         rhythm = self._rhythm
+        full = self._audit.unbalanced_bytes > rhythm.unbalanced_bytes
+        self._source.hold([at for at in self._progress if at != LEDGER_PARTITION] if full else [])
 
         async def read() -> dict[Partition, list[Record]]:
             try:
                 return await self._source.batch(wait=rhythm.wait, gather=rhythm.gather, limit=rhythm.rows)
             except OffsetLost:
-                await self._freeze_lost()
+                await self.start()
                 raise
             except AtlasError:
                 # What a failed read had taken already was never handed over.
@@ -139,50 +165,65 @@ class Pipeline:
 
         return await persist("reading from Kafka", read, self._stop)
 
-    async def _freeze_lost(self) -> None:
-        for partition, extent in (await self._source.extents()).items():
-            progress = self._progress[partition]
-            if not extent.begin <= progress.position <= extent.end:
-                reason = f"offset {progress.position} is gone, Kafka holds {extent.begin} to {extent.end}"
-                self._progress[partition] = replace(froze(progress, reason), position=extent.begin)
-        self._seek_all()
-
     async def _take(self, records: Mapping[Partition, Sequence[Record]]) -> None:
         begun = self._clock.monotonic()
         batch = decode([read_segment(BY_NAME[at.topic], at.number, taken) for at, taken in records.items()])
         for segment in batch.segments:
             self._quarantine.keep(segment)
         decoded_at, start_ns = self._clock.monotonic(), now_ns()
-        await self._inserter.insert(batch)
+        await self._inserter.insert(self._audit.stored(batch))
         self._advance(batch)
+        self._audit.take(batch)
         self._traces.acknowledged(batch, Inserted(start_ns, now_ns()))
         self._report.count(batch.rows, decoded_at - begun, self._clock.monotonic() - decoded_at)
 
     def _advance(self, batch: Batch) -> None:
         for segment in batch.segments:
             at = Partition(segment.topic.name, segment.partition)
-            first = segment.faults[0] if segment.faults else None
-            progress = acknowledged(self._progress[at], segment.beats, segment.end, first.offset if first else None)
-            self._progress[at] = froze(progress, f"{first.code} at offset {first.offset}") if first else progress
+            self._progress[at] = replace(self._progress[at], position=segment.end)
             for fault in segment.faults:
-                self._freeze_others(at, fault)
+                self._freeze(at, fault)
 
-    def _freeze_others(self, at: Partition, fault: Fault) -> None:
-        for other in self._progress:
-            if other.topic == at.topic and (fault.shard_unknown or other.number == fault.shard):
-                reason = f"{fault.code} at offset {fault.offset} of partition {at.number}"
-                self._progress[other] = froze(self._progress[other], reason)
+    def _freeze(self, at: Partition, fault: Fault) -> None:
+        """Freeze whom a delete may concern; other faults are rows that are missing, which the audit finds."""
+        if fault.shard_unknown:
+            reason = f"{fault.code} at offset {fault.offset} of partition {at.number}"
+            for other in self._progress:
+                if other.topic == at.topic:
+                    self._progress[other] = froze(self._progress[other], reason)
+
+    async def _mend(self) -> None:
+        for place in await persist("withdrawing watermarks", self._mending_step, self._stop):
+            at = partition_of(place)
+            self._progress[at] = replace(self._progress[at], owes=None)
+        self._mending.paid()
+        self._mending.demand({place_of(at): progress for at, progress in self._progress.items()})
+
+    async def _mending_step(self) -> frozenset[Place]:
+        step = self._mending.apply()
+        if step.withdraws:
+            await self._publisher.withdraw(self._audit.shards)
+            self._mending.withdrawn()
+        await self._keeper.keep_void(self._audit.void)
+        return step.covered
 
     async def _publish(self) -> None:
-        wanted = {at: found for at, progress in self._progress.items() if (found := claims(progress))}
+        wanted = {
+            at: found
+            for at, progress in self._progress.items()
+            if (found := claims(progress, self._audit.shards[place_of(at)]))
+        }
         if not wanted:
             return
+        self._keeper.alive()
         outcome = await self._publisher.publish({place_of(at): beats for at, beats in wanted.items()})
         match outcome:
             case Outcome.PUBLISHED:
+                self._keeper.lived()
                 self._claimed(wanted)
             case Outcome.RESTARTED:
-                await self._insert_again()
+                log.warning("ClickHouse was restarted: inserting the last rows again")
+                await self.start()
             case Outcome.WITHDRAWN:
                 pass
 
@@ -191,17 +232,6 @@ class Pipeline:
             self._progress[at] = claimed(self._progress[at], beats)
         behind = {place_of(at): max(beat.offset for beat in beats) for at, beats in wanted.items()}
         self._traces.published(behind, now_ns())
-
-    async def _insert_again(self) -> None:
-        extents, stored = await self._source.extents(), await self._store.stored()
-        kept = {at: doubted(self._kept.get(at, NOTHING), stored=place_of(at) in stored) for at in PARTITIONS}
-        # Last of what can fail: once adopted, nothing may keep the partitions from going back.
-        incarnation = await self._publisher.adopt()
-        self._kept = kept
-        for at in PARTITIONS:
-            self._progress[at] = again(self._progress[at], kept[at], extents[at])
-        self._seek_all()
-        log.warning("ClickHouse was restarted: inserting the last rows again", incarnation=str(incarnation))
 
     def _seek_all(self) -> None:
         for partition, progress in self._progress.items():
@@ -215,20 +245,14 @@ class Pipeline:
             log.warning("committing offsets failed, the next one will do", problem=str(error))
 
     async def _commit(self) -> None:
-        now = int(self._clock.wall().timestamp())
-        due: dict[Partition, Commit] = {}
-        kept: dict[Partition, Checkpoint] = {}
-        for at, progress in self._progress.items():
-            offset = committable(progress)
-            if offset is not None and offset > self._committed.get(at, -1):
-                kept[at] = advanced(self._kept.get(at, NOTHING), progress.seen, offset, now)
-                due[at] = Commit(offset, kept[at].encoded())
-        if due:
-            await self._source.commit(due)
-            self._kept.update(kept)
-            self._committed.update({at: commit.offset for at, commit in due.items()})
+        await self._keeper.commit(self._progress, self._audit)
 
 
 def place_of(partition: Partition) -> Place:
     """Return the table and shard whose rows a partition holds."""
     return BY_NAME[partition.topic].table, partition.number
+
+
+def partition_of(place: Place) -> Partition:
+    """Return the partition that holds the rows of a table and shard."""
+    return Partition(f"atlas.{place[0]}", place[1])

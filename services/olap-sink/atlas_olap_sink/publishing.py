@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import TypeAlias
 from uuid import UUID
@@ -19,6 +20,7 @@ from atlas_olap_sink.store import Store
 log = structlog.get_logger(__name__)
 
 EpochSource: TypeAlias = Callable[[int], Awaitable[SourceIdentity | None]]
+NOBODY = UUID(int=0)
 SETTINGS_PERIOD = 1.0  # seconds between two looks at the server's settings
 
 
@@ -53,6 +55,14 @@ class Publisher:
             log.warning("ClickHouse had no incarnation, began one", incarnation=str(found))
         self._incarnation = found
         return found
+
+    async def withdraw(self, places: Collection[Place]) -> None:
+        """Withdraw the watermarks of these places: nothing is claimed of them before a greater beat is published.
+
+        A beat under no incarnation replaces the same one. A new incarnation would do too, but could hide a restart."""
+        marks = await self._store.watermarks(sorted(places))
+        await self._store.publish([replace(mark, incarnation=NOBODY) for mark in marks])
+        log.warning("watermarks were withdrawn", places=sorted(places))
 
     async def publish(self, claims: Mapping[Place, Sequence[ArrivedBeat]]) -> Outcome:
         """Publish these beats, whose rows the store has acknowledged, unless the server or its settings changed."""

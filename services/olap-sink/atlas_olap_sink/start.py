@@ -2,62 +2,64 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
-from atlaskit.kafka.consumer import Commit, Extent
+from atlaskit.kafka.consumer import Extent
 
-from atlas_olap_sink.advance import Progress, froze, rewound
-from atlas_olap_sink.checkpoint import NOTHING, Checkpoint, beyond_doubt, decoded
+from atlas_olap_sink.advance import Progress, rewound
+from atlas_olap_sink.ledger import Basis
+from atlas_olap_sink.state import Mark, State, beyond_doubt
 
 
-def remembered(commit: Commit | None, *, proven: bool, stored: bool) -> Checkpoint:
-    """Return what counts of the checkpoint of a commit.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What there is to start a partition from.
 
-    `proven`: ClickHouse still vouches for a watermark of the partition; then all of it. `stored`: it has one at all; if
-    not, its data are new or gone, and no earlier place counts.
+    `state` None: none was kept. `proven`: ClickHouse vouches for a watermark of it. `stored`: it ever had one there."""
+
+    state: State | None
+    extent: Extent
+    proven: bool
+    stored: bool
+
+    @property
+    def usable(self) -> State | None:
+        """Return the state unless the copy is new or gone: then nothing of before counts."""
+        return self.state if self.proven or self.stored else None
+
+
+def basis_of(known: Collection[Known], ledger: Extent) -> Basis | None:
+    """Return the ledger to begin with, or None if Kafka no longer has what is needed: then PostgreSQL has to tell.
+
+    It is the earliest that one of the partitions balanced with; for one that never did, that is the beginning.
     """
-    checkpoint = decoded(commit.metadata) if commit else NOTHING
-    if proven:
-        return checkpoint
-    return doubted(checkpoint, stored=stored)
+    states = [one.usable for one in known]
+    bases = [Basis() if state is None else state.ledger for state in states]
+    basis = min(bases, key=lambda one: one.offset, default=Basis())
+    return basis if ledger.begin <= basis.offset <= ledger.end else None
 
 
-def doubted(checkpoint: Checkpoint, *, stored: bool) -> Checkpoint:
-    """Return what counts of a checkpoint once the server was restarted, or is another one."""
-    return beyond_doubt(checkpoint) if stored else replace(checkpoint, marks=())
+def starting(known: Known, *, told: bool) -> Progress:
+    """Return the progress of a partition at a start. `told`: PostgreSQL had to tell the ledger, so a snapshot is owed.
 
-
-def starting(commit: Commit | None, kept: Checkpoint, extent: Extent, *, proven: bool) -> Progress:
-    """Return the progress of a partition at a start.
-
-    A proven one goes on at its commit, another one at the place beyond doubt, or at the beginning. What Kafka no longer
-    has cannot be read again, so that the partition is frozen.
+    A proven partition goes on where it was, another one at the place beyond doubt, or at the beginning.
     """
-    begin = extent.begin
-    if commit is None:
-        fresh = Progress(begin, begin)
-        return froze(fresh, _trimmed(0, begin)) if begin > 0 else fresh
-    held = Progress(commit.offset, commit.offset, kept.seen, beat_end=commit.offset)
-    if commit.offset > extent.end:
-        reason = f"offset {commit.offset} was committed and Kafka ends at {extent.end}: the topic was lost or made anew"
-        return froze(Progress(begin, begin), reason)
-    return _from(held, commit.offset if proven else _place(kept), begin)
+    state, extent = known.usable, known.extent
+    if state is None or not extent.begin <= state.offset <= extent.end:
+        # The audit against the ledger finds what is missing between.
+        fresh = Progress(extent.begin, extent.begin)
+        return replace(fresh, owes="Kafka no longer has the ledger that its rows balance with") if told else fresh
+    held = Progress(state.offset, state.offset)
+    if told:
+        held = replace(held, owes="Kafka no longer has the ledger that its rows balance with")
+    return held if known.proven else again(held, state.marks, state.at, extent)
 
 
-def again(progress: Progress, kept: Checkpoint, extent: Extent) -> Progress:
-    """Return the progress when the running sink finds ClickHouse restarted: back to the place beyond doubt."""
-    return _from(progress, _place(kept), extent.begin)
-
-
-def _place(kept: Checkpoint) -> int:
-    return kept.marks[-1].offset if kept.marks else 0
-
-
-def _from(progress: Progress, offset: int, begin: int) -> Progress:
-    if offset < begin:
-        return froze(rewound(progress, begin), _trimmed(offset, begin))
-    return rewound(progress, offset)
-
-
-def _trimmed(wanted: int, begin: int) -> str:
-    return f"rows from offset {wanted} on are needed and Kafka begins at {begin}: repair from PostgreSQL is needed"
+def again(progress: Progress, marks: tuple[Mark, ...], at: int, extent: Extent) -> Progress:
+    """Return the progress when ClickHouse was restarted after it lived until `at`: back to the place beyond doubt."""
+    offset = beyond_doubt(marks, at) or 0
+    if offset >= extent.begin:
+        return rewound(progress, offset)
+    wanted = f"rows from offset {offset} on are needed again and Kafka begins at {extent.begin}"
+    return replace(rewound(progress, extent.begin), owes=wanted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from atlaskit.clickhouse.places import marked_places
 from atlaskit.clickhouse.pool import ClickHouse
+from atlaskit.clickhouse.purging import identities_of, places_holding, purge
 from atlaskit.clickhouse.table import insert
 from atlaskit.clickhouse.watermark import (
     Place,
@@ -20,6 +21,7 @@ from atlaskit.clickhouse.watermark import (
     read_watermarks,
     settings_hold,
 )
+from atlaskit.postgres.repair import Identity
 
 from atlas_olap_sink.rows import Columns
 
@@ -43,8 +45,8 @@ class Store(Protocol):
         """Return whether the server's settings still make an acknowledged insert last."""
         ...
 
-    async def proven(self, places: Sequence[Place]) -> frozenset[Place]:
-        """Return the places for which a watermark holds under the running incarnation."""
+    async def watermarks(self, places: Sequence[Place]) -> Sequence[Watermark]:
+        """Return the watermarks of these places that hold under the running incarnation."""
         ...
 
     async def stored(self) -> frozenset[Place]:
@@ -53,6 +55,18 @@ class Store(Protocol):
 
     async def publish(self, watermarks: Sequence[Watermark]) -> None:
         """Return once the watermarks can be read."""
+        ...
+
+    async def holding(self, keys: Collection[int]) -> frozenset[Place]:
+        """Return the tables and shards that hold rows of these transactions."""
+        ...
+
+    async def identities(self, place: Place, keys: Collection[int]) -> Sequence[Identity]:
+        """Return the observations that these transactions wrote to a shard of the history."""
+        ...
+
+    async def purge(self, place: Place, keys: Collection[int]) -> None:
+        """Return once no row of these transactions is left in a table and shard. Withdraw its claims before."""
         ...
 
 
@@ -79,11 +93,9 @@ class ClickHouseStore:
         """Return whether the server's settings still make an acknowledged insert last."""
         return await settings_hold(self.clickhouse, self.limit)
 
-    async def proven(self, places: Sequence[Place]) -> frozenset[Place]:
-        """Return the places for which a watermark holds under the running incarnation."""
-        return frozenset(
-            (mark.table, mark.shard) for mark in await read_watermarks(self.clickhouse, places, self.limit)
-        )
+    async def watermarks(self, places: Sequence[Place]) -> Sequence[Watermark]:
+        """Return the watermarks of these places that hold under the running incarnation."""
+        return await read_watermarks(self.clickhouse, places, self.limit)
 
     async def stored(self) -> frozenset[Place]:
         """Return the places that ever had a watermark here."""
@@ -92,3 +104,15 @@ class ClickHouseStore:
     async def publish(self, watermarks: Sequence[Watermark]) -> None:
         """Return once the watermarks can be read."""
         await publish(self.clickhouse, watermarks, self.limit)
+
+    async def holding(self, keys: Collection[int]) -> frozenset[Place]:
+        """Return the tables and shards that hold rows of these transactions."""
+        return await places_holding(self.clickhouse, keys, self.limit)
+
+    async def identities(self, place: Place, keys: Collection[int]) -> Sequence[Identity]:
+        """Return the observations that these transactions wrote to a shard of the history."""
+        return [Identity(*found) for found in await identities_of(self.clickhouse, place[1], keys, self.limit)]
+
+    async def purge(self, place: Place, keys: Collection[int]) -> None:
+        """Return once no row of these transactions is left in a table and shard."""
+        await purge(self.clickhouse, place, keys, self.limit)

@@ -55,7 +55,7 @@ class Traces:
         for transaction, rows in counts.items():
             self._counted[transaction] = self._counted.pop(transaction, 0) + rows
         _bound(self._counted, MAX_COUNTED)
-        for row, arrived_ms in batch.ledger:
+        for row, _, arrived_ms in batch.ledger:
             traced = _Traced(row, arrived_ms, tuple(text for text in row.traceparents if _sampled(text)))
             if traced.traceparents:
                 self._incomplete[row.transaction] = traced

@@ -1,0 +1,249 @@
+"""Repair of what does not balance: what the ledger or a shard lacks is read from PostgreSQL and inserted.
+
+Orders are carried out one after another beside the stream. What came of them is handed to the pipeline, which alone
+changes the audit. An order that fails is tried again, with growing pauses, for as long as it is wanted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import structlog
+from atlaskit.cdc.envelope import RowEvent
+from atlaskit.cdc.ledger import LedgerRow
+from atlaskit.cdc.topics import HISTORY
+from atlaskit.clickhouse.watermark import Place
+from atlaskit.errors import AtlasError, Unavailable
+from atlaskit.postgres.repair import Identity
+
+from atlas_olap_sink.audit import Expected
+from atlas_olap_sink.decoding import Batch, decoded_rows
+from atlas_olap_sink.inserting import Inserter
+from atlas_olap_sink.orders import (
+    Covered,
+    Done,
+    Filled,
+    FillLedger,
+    Identified,
+    Identify,
+    Order,
+    Reconcile,
+    Reconciled,
+    Reread,
+    Resnapshot,
+    Settled,
+    Sweep,
+    Swept,
+    named,
+)
+from atlas_olap_sink.patience import Stopping
+
+log = structlog.get_logger(__name__)
+
+FIRST_PAUSE = 0.2  # seconds before an order that failed is tried again
+LONGEST_PAUSE = 10.0
+CHUNK = 50_000  # transactions that the primary is asked for at a time
+MAX_ORDERS = 10_000  # that wait; what is beyond is found again by the audit once there is room
+
+
+class Snapshot(Protocol):
+    """One moment of the primary."""
+
+    @property
+    def writers(self) -> Mapping[int, int]: ...
+    def pages(self, table: str, shard: int) -> AsyncIterator[list[RowEvent]]: ...
+
+
+class Primary(Protocol):
+    """What a repair reads of PostgreSQL. Each call raises an AtlasError if it fails."""
+
+    async def ledger_of_writer(self, writer: int, first: int, last: int) -> Sequence[LedgerRow]: ...
+    async def ledger_of_transactions(self, keys: Collection[int]) -> Sequence[LedgerRow]: ...
+    async def surviving(self, first: int, last: int) -> Sequence[int]: ...
+    async def last_sequences(self) -> Mapping[int, int]: ...
+    async def rows_of_transaction(self, table: str, shard: int, key: int) -> Sequence[RowEvent]: ...
+    async def rows_of_identities(self, identities: Sequence[Identity]) -> Sequence[RowEvent]: ...
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]: ...
+
+
+class Purging(Protocol):
+    """What deletes rows of transactions from the copy, and says which observations they were of."""
+
+    async def holding(self, keys: Collection[int]) -> frozenset[Place]: ...
+    async def identities(self, place: Place, keys: Collection[int]) -> Sequence[Identity]: ...
+    async def purge(self, place: Place, keys: Collection[int]) -> None: ...
+
+
+class NotThere(Unavailable):
+    """PostgreSQL does not have what the repair needs; a failover may bring it, or only a person can help."""
+
+    reason = "REPAIR_NOT_POSSIBLE"
+
+
+class Repairs:
+    """Carries out orders, one at a time. Each is kept once, however often it is ordered."""
+
+    def __init__(self, primary: Primary, purging: Purging, inserter: Inserter) -> None:
+        self._primary, self._purging, self._inserter = primary, purging, inserter
+        self._orders: dict[Order, int] = {}  # with the number of failures
+        self._due: dict[Order, float] = {}
+        self._done: list[Done] = []
+        self._ordered = asyncio.Event()
+        self._generation = 0
+
+    @property
+    def waiting(self) -> int:
+        """Return the number of orders that are not carried out."""
+        return len(self._orders)
+
+    def want(self, orders: Collection[Order]) -> None:
+        """Have these carried out and drop all others. What waits beyond MAX_ORDERS is wanted again later."""
+        self._orders = {order: failures for order, failures in self._orders.items() if order in orders}
+        self._due = {order: due for order, due in self._due.items() if order in self._orders}
+        for order in orders:
+            if order not in self._orders and len(self._orders) < MAX_ORDERS:
+                self._orders[order] = 0
+                self._ordered.set()
+
+    def forget(self) -> None:
+        """Drop what was done and not yet taken, and do again what is under way: the copy may have lost it."""
+        self._done.clear()
+        self._generation += 1
+
+    def taken(self) -> list[Done]:
+        """Return what was done since the last call."""
+        done, self._done = self._done, []
+        return done
+
+    async def last_sequences(self) -> Mapping[int, int]:
+        """Return the last committed sequence of each writer of the ledger. Raises an AtlasError."""
+        return await self._primary.last_sequences()
+
+    async def run(self) -> None:
+        """Carry out orders until cancelled, or told to stop while a store is away."""
+        try:
+            while True:
+                await self._wait()
+                await self.carry_out_next()
+        except Stopping:
+            log.info("stopped before a repair was done; it is found again")
+
+    async def carry_out_next(self) -> bool:
+        """Carry out the next order that is due; return False if none is."""
+        now = asyncio.get_running_loop().time()
+        due = next((order for order in self._orders if self._due.get(order, 0) <= now), None)
+        if due is None:
+            return False
+        generation = self._generation
+        try:
+            done = await self._carry_out(due)
+        except AtlasError as error:
+            self._failed(due, error, now)
+            return True
+        if generation != self._generation:
+            return True
+        self._orders.pop(due, None)
+        self._due.pop(due, None)
+        self._done.append(done)
+        log.info("repaired", **named(due))
+        return True
+
+    async def _wait(self) -> None:
+        now = asyncio.get_running_loop().time()
+        pause = min((self._due.get(order, 0) - now for order in self._orders), default=LONGEST_PAUSE)
+        self._ordered.clear()
+        if pause > 0:
+            try:
+                async with asyncio.timeout(pause):
+                    await self._ordered.wait()
+            except TimeoutError:
+                return
+
+    def _failed(self, order: Order, error: AtlasError, now: float) -> None:
+        # Last in turn from now on, so that one that cannot succeed yet does not hold up those that can.
+        failures = self._orders.pop(order, 0) + 1
+        self._orders[order] = failures
+        self._due[order] = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 10))
+        log.error("a repair failed", problem=str(error), reason=error.reason, attempt=failures, **named(order))
+
+    async def _carry_out(self, order: Order) -> Done:
+        match order:
+            case FillLedger():
+                return Filled(await self._ledger(order))
+            case Reread():
+                await self._reread(order)
+                return Settled(order.place, order.key)
+            case Resnapshot():
+                return Covered(order.place, await self._snapshot(order.place))
+            case Identify():
+                return await self._identify(order)
+            case Sweep():
+                await self._sweep(order.keys)
+                return Swept(order.keys)
+            case Reconcile():
+                return await self._reconcile(order)
+
+    async def _ledger(self, order: FillLedger) -> tuple[LedgerRow, ...]:
+        rows = await self._primary.ledger_of_writer(order.writer, order.first, order.last)
+        if not rows:
+            raise NotThere(f"the ledger of writer {order.writer} has no sequence {order.first} to {order.last}")
+        return tuple(rows)
+
+    async def _reread(self, order: Reread) -> None:
+        table, shard = order.place
+        rows = await self._primary.rows_of_transaction(table, shard, order.key)
+        if order.expected is not None and not _balances(rows, order.expected):
+            raise NotThere(
+                f"{table} has {len(rows)} rows of the transaction in shard {shard}, "
+                f"and its ledger counts {order.expected.rows}"
+            )
+        await self._insert(table, rows)
+
+    async def _snapshot(self, place: Place) -> Mapping[int, int]:
+        table, shard = place
+        count = 0
+        async with self._primary.snapshot() as moment:
+            async for rows in moment.pages(table, shard):
+                await self._insert(table, rows)
+                count += len(rows)
+                log.info("snapshot under way", table=table, shard=shard, rows=count)
+            return dict(moment.writers)
+
+    async def _identify(self, order: Identify) -> Identified:
+        found = await self._primary.ledger_of_transactions(order.keys)
+        committed = {row.key for row in found}
+        return Identified(order.place, tuple(found), tuple(key for key in order.keys if key not in committed))
+
+    async def _sweep(self, keys: Collection[int]) -> None:
+        for place in sorted(await self._purging.holding(keys)):
+            table, _ = place
+            if table == HISTORY.table:
+                identities = await self._purging.identities(place, keys)
+                await self._purging.purge(place, keys)
+                await self._insert(table, await self._primary.rows_of_identities(identities) if identities else ())
+            else:
+                await self._purging.purge(place, keys)
+                await self._snapshot(place)
+
+    async def _reconcile(self, order: Reconcile) -> Reconciled:
+        writers = await self._primary.last_sequences()
+        phantoms: list[int] = []
+        for first, last in order.runs:
+            for low in range(first, last + 1, CHUNK):
+                high = min(last, low + CHUNK - 1)
+                survived = set(await self._primary.surviving(low, high))
+                phantoms += [key for key in range(low, high + 1) if key not in survived]
+        return Reconciled(order.epoch, tuple(phantoms), writers)
+
+    async def _insert(self, table: str, rows: Sequence[RowEvent]) -> None:
+        if rows:
+            batch: Batch = decoded_rows(table, rows)
+            await self._inserter.insert(batch)
+
+
+def _balances(rows: Sequence[RowEvent], expected: Expected) -> bool:
+    total = sum(int(row["row_version"]) for row in rows)
+    return len(rows) == expected.rows and (total - expected.version_sum) % (1 << 64) == 0
