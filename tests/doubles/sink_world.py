@@ -406,6 +406,19 @@ class World:
         self.lost |= gone
         self.monitor, self.beat = uuid4(), 0
 
+    def engine_restarts(self) -> None:
+        self.engine.restart()
+
+    def repeat(self) -> None:
+        """Deliver the last events of a shard once more."""
+        at = Partition(f"atlas.{TABLE}", self.chance.choice(SHARDS))
+        self.log.send_again(at, self.chance.randint(1, 9))
+
+    def trim(self) -> None:
+        """Lose the oldest records of a partition."""
+        at = self.chance.choice([*self.log.begins])
+        self.log.begins[at] = self.chance.randint(self.log.begins[at], len(self.log.records[at]))
+
     def check(self) -> None:
         for ((table, shard), monitor), mark in self.engine.marks.items():
             if table != TABLE or mark.incarnation != self.engine.life or mark.epoch != self.primary.epoch:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable
 
 # Runs that one set may hold; what would be more is joined where it is oldest.
 MAX_RUNS = 2_000
@@ -82,19 +82,6 @@ class Intervals:
     def copy(self) -> Intervals:
         """Return a set of its own with the same numbers."""
         return Intervals(self.runs(), self._most)
-
-    def without(self, other: Intervals) -> Iterator[tuple[int, int]]:
-        """Yield the runs of the numbers that are here and not in the other set, ascending."""
-        for first, last in zip(self._starts, self._ends, strict=True):
-            low = first
-            at = bisect_left(other._ends, first)
-            while at < len(other._starts) and other._starts[at] <= last:
-                if other._starts[at] > low:
-                    yield low, other._starts[at] - 1
-                low = other._ends[at] + 1
-                at += 1
-            if low <= last:
-                yield low, last
 
     def encoded(self) -> list[int]:
         """Return the runs as differences: first, length, gap, length, gap and so on; short where numbers are near."""

@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from atlaskit.kafka.consumer import Partition
+import pytest
+from atlaskit.kafka.consumer import Partition, Record
 
-from .conftest import World
+from .conftest import WRITER, World
 
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
 EXTREMES = "value_type, value_int, value_uint, value_double, value_bool, value_text, value_bytes"
@@ -115,6 +116,61 @@ async def test_a_term_stops_the_process_at_a_committed_beat(
                 process.kill()
                 await process.wait()
     assert await world.stored() == await world.committed()
+
+
+async def test_a_lost_event_freezes_the_claim_and_is_repaired_from_the_primary(
+    world: World, eventually: Eventually, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with world.sink("lossy"):
+        await eventually(reaches(world, await world.beat(), *range(10)))
+    lost: list[int] = []
+
+    def drops(at: Partition, record: Record) -> bool:
+        if at == Partition("atlas.entity_attributes", 1) and b'"__table":"entity_attributes"' in (record.value or b""):
+            lost.append(record.offset)
+        return at.topic == "atlas.entity_attributes" and record.offset in lost
+
+    async with world.sink("lossy", drops=drops):
+        await world.write(3, 1)
+        await world.write(3, 2)
+        beat = await world.beat()
+        await eventually(reaches(world, beat, *range(10)))
+    assert len(lost) == 3
+    assert await world.stored() == await world.committed()
+    told = capfd.readouterr().out
+    assert "the ledger does not balance" in told
+    assert f"writer={WRITER}" in told.replace("\x1b[35m", "").replace("\x1b[0m", "").replace("\x1b[36m", "")
+
+
+async def test_a_lost_row_of_the_ledger_is_read_from_the_primary(world: World, eventually: Eventually) -> None:
+    def drops(at: Partition, record: Record) -> bool:
+        return at.topic == "atlas.ingest_batches" and b'"__table":"ingest_batches"' in (record.value or b"")
+
+    async with world.sink("unledgered", drops=drops):
+        await world.write(2, 5)
+        await eventually(reaches(world, await world.beat(), *range(10)), 60)
+    assert await world.stored() == await world.committed()
+
+
+async def test_rows_that_the_primary_does_not_have_freeze_their_shard_until_its_ledger_is_mended(
+    world: World, eventually: Eventually
+) -> None:
+    async with world.sink("first"):
+        before = await world.beat()
+        await eventually(reaches(world, before, *range(10)))
+        await world.write(2, 7, counted=1)
+        after = await world.beat()
+        await eventually(reaches(world, after, 0, 1, 6, 8, 9))
+        later = await world.beat()
+        await eventually(reaches(world, later, 0, 1, 6, 8, 9))
+        assert await world.proven(7) == before
+        async with world.primary.transaction():
+            await world.primary.execute("SET LOCAL session_replication_role = replica")
+            await world.primary.execute(
+                "UPDATE ingest_batches SET entries = jsonb_set(entries, '{0,2}', '2') WHERE transaction_number = $1",
+                world.transactions,
+            )
+        await eventually(reaches(world, later, *range(10)), 60)
 
 
 async def test_a_delete_behind_the_ledgers_back_freezes_its_table(world: World, eventually: Eventually) -> None:

@@ -53,6 +53,7 @@ def test_a_ledger_row_tells_its_entries_and_its_traces() -> None:
             "writer": 281474976710657,
             "sequence": 3,
             "transaction_number": 9,
+            "row_version": (1 << 55) + (9 << 17),
             "entries": '[["entity_attributes", 4, 2, "-5"], ["entities", 4, 1, "7"]]',
             "traceparents": '["00-1-2-01"]',
             "created_at": "1970-01-01T00:00:01.5Z",
