@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from atlaskit.postgres.beats import register_epoch
 from atlaskit.postgres.dedicated import open_session
+from atlaskit.postgres.epochs import register_epoch
 from atlaskit.postgres.probes import look_at_primary
 
 from atlas_local.migrations import migrate_primary

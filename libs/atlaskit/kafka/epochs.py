@@ -23,16 +23,20 @@ _POLL_MS: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """One claim to a number; it counts only if no record before it has that number."""
+    """One claim to a number; it counts only if no record before it has that number.
+
+    With `withdrawn` it says why nothing is proven in that epoch any more, for ever.
+    """
 
     epoch: int
     identity: SourceIdentity
+    withdrawn: str = ""
 
     def encoded(self) -> bytes:
         """Return the record as JSON; the identifier is text, since it needs more than 53 bits."""
         owner = self.identity
         fields = {"epoch": self.epoch, "system_identifier": str(owner.system_identifier), "timeline": owner.timeline}
-        return json.dumps(fields).encode()
+        return json.dumps(fields | ({"withdrawn": self.withdrawn} if self.withdrawn else {})).encode()
 
     @classmethod
     def decoded(cls, text: bytes) -> EpochRecord:
@@ -40,8 +44,8 @@ class EpochRecord:
         try:
             fields = json.loads(text)
             owner = SourceIdentity(int(fields["system_identifier"]), int(fields["timeline"]))
-            return cls(int(fields["epoch"]), owner)
-        except (KeyError, TypeError) as error:
+            return cls(int(fields["epoch"]), owner, str(fields.get("withdrawn", "")))
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a record of an epoch: {text[:80]!r}") from error
 
 

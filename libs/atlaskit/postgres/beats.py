@@ -62,15 +62,3 @@ async def commit_primary_beat(
     if row is None or session.warnings != before:
         return None
     return identity(row["system_identifier"], row["timeline"])
-
-
-async def registered_epochs(session: DedicatedSession, limit: timedelta) -> dict[SourceIdentity, int]:
-    """Return the epochs that PostgreSQL knows."""
-    rows = await session.fetch(SQL["registered_epochs"], limit=limit)
-    return {SourceIdentity(row["system_identifier"], row["timeline"]): row["epoch"] for row in rows}
-
-
-async def register_epoch(session: DedicatedSession, epoch: int, owner: SourceIdentity, limit: timedelta) -> None:
-    """Register the number if this server is that primary on that timeline and neither is registered; else nothing."""
-    values = (epoch, owner.system_identifier, owner.timeline, f"{owner.timeline:08X}")
-    await session.execute(SQL["register_epoch"], *values, limit=limit)

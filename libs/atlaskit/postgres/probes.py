@@ -25,6 +25,8 @@ class PrimaryLook:
     synchronous_commit: str
     has_synchronous_standbys: bool
     fsync: bool
+    full_page_writes: bool = True
+    synchronous_commit_elsewhere: tuple[str, ...] = ()  # what roles and databases are given in its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ async def look_at_primary(session: Session, limit: timedelta) -> PrimaryLook:
         synchronous_commit=row["synchronous_commit"],
         has_synchronous_standbys=row["has_synchronous_standbys"],
         fsync=row["fsync"],
+        full_page_writes=row["full_page_writes"],
+        synchronous_commit_elsewhere=tuple(row["synchronous_commit_elsewhere"]),
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from atlaskit.errors import AtlasError
 from atlaskit.kafka.epochs import EpochRecord
-from atlaskit.position import SourceIdentity
+from atlaskit.position import Lsn, SourceIdentity
+from atlaskit.postgres.epochs import Forks, RegisteredEpoch
 
 GREATEST = 255
 
@@ -20,6 +21,26 @@ class EpochsUsedUp(AtlasError):
 def owner_of(records: Sequence[EpochRecord], epoch: int) -> SourceIdentity | None:
     """Return who owns a number: the first record with it decides. None: nobody."""
     return next((record.identity for record in records if record.epoch == epoch), None)
+
+
+def withdrawn_in(records: Sequence[EpochRecord], identity: SourceIdentity) -> str:
+    """Return why an epoch of this identity was withdrawn, or an empty text: none was."""
+    return next((record.withdrawn for record in records if record.identity == identity and record.withdrawn), "")
+
+
+def ancestors_of(
+    identity: SourceIdentity, forks: Forks | None, registered: Mapping[SourceIdentity, RegisteredEpoch]
+) -> dict[int, Lsn]:
+    """Return the epochs of earlier timelines of a history with the position up to which each is part of it.
+
+    A withdrawn one is left out: under its name there were two histories, which its positions do not tell apart.
+    """
+    known = {timeline: registered.get(SourceIdentity(identity.system_identifier, timeline)) for timeline in forks or ()}
+    return {
+        epoch.number: position
+        for timeline, position in (forks or {}).items()
+        if (epoch := known[timeline]) is not None and not epoch.withdrawn
+    }
 
 
 def number_for(

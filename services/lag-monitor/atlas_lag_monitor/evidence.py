@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,12 +10,14 @@ from atlaskit.clock import BootInstant
 from atlaskit.freshness.fences import Beat, Fence
 from atlaskit.freshness.reading import AgedBeat, AgedFence, CopyLag, PrimaryMode, Reading
 from atlaskit.model import Source
-from atlaskit.position import SourceIdentity
+from atlaskit.position import Lsn, SourceIdentity
 from atlaskit.postgres.probes import PrimaryLook
 
 from atlas_lag_monitor.markers import Memory
 
 MARKERS_IN_A_READING = 64
+# Values of synchronous_commit with which a commit waits until the synchronous standbys have it on disk.
+WAITING = frozenset({"on", "remote_apply"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +34,19 @@ def unsafe(look: PrimaryLook, mode: PrimaryMode) -> str:
     """Return why this server's acknowledgements prove nothing, or an empty text when they do."""
     if look.in_recovery or look.identity is None or look.flushed is None:
         return "is in recovery: not a primary"
-    if not look.fsync:
-        return "runs with fsync off: an acknowledged commit may be lost"
-    if look.synchronous_commit == "off":
-        return "runs with synchronous_commit off: an acknowledged commit may be lost"
-    if mode is PrimaryMode.QUORUM and (look.synchronous_commit == "local" or not look.has_synchronous_standbys):
-        return "has mode quorum but no synchronous standbys: an acknowledged commit may be lost"
-    return ""
+    quorum = mode is PrimaryMode.QUORUM
+    enough = WAITING if quorum else WAITING | {"remote_write", "local"}
+    elsewhere = sorted(set(look.synchronous_commit_elsewhere) - enough)
+    lacks = {
+        "runs with fsync off": not look.fsync,
+        "runs with synchronous_commit off": look.synchronous_commit == "off",
+        "runs with full_page_writes off": not look.full_page_writes,
+        "has mode quorum but no synchronous standbys": quorum
+        and (look.synchronous_commit not in WAITING or not look.has_synchronous_standbys),
+        f"gives a role or a database synchronous_commit {', '.join(elsewhere)}": bool(elsewhere),
+    }
+    told = next((lack for lack, found in lacks.items() if found), "")
+    return told and f"{told}: an acknowledged commit may be lost"
 
 
 class Evidence:
@@ -51,7 +60,10 @@ class Evidence:
         self.mode = mode
         self.identity: SourceIdentity | None = None
         self.epoch: int | None = None
+        self.ancestors: Mapping[int, Lsn] = {}
+        self.withdrawn: dict[SourceIdentity, str] = {}  # at most one for each epoch there can be
         self.generation = 0
+        self._stream = 0
         self._fences: Memory[Fence] = Memory()
         self._beats: Memory[Beat] = Memory()
         self._primary_beat: BootInstant | None = None
@@ -62,7 +74,7 @@ class Evidence:
         """Take what the primary said to a question of that instant: a fence, or the reason why nothing is proven."""
         if generation != self.generation:
             return
-        self.tell("primary", unsafe(look, self.mode))
+        self.tell("primary", unsafe(look, self.mode) or self._why_withdrawn(look.identity))
         if self._problems.get("primary") or look.identity is None or look.flushed is None:
             self._become(None)
             return
@@ -70,9 +82,9 @@ class Evidence:
             self._become(look.identity)
         try:
             self._fences.add(Fence(asked, look.flushed))
-        except ValueError:
-            # The log became shorter under the same name, as when old files were put back: nothing of before holds.
-            self._become(look.identity)
+        except ValueError as shorter:
+            # As when old files were put back: positions of before name other writes now, so none can be proven again.
+            self.withdraw(look.identity, f"its log became shorter under the same timeline: {shorter}")
 
     def beat_committed(self, generation: int, of: SourceIdentity, beat: Beat) -> None:
         """Take a beat whose commit was acknowledged without a warning."""
@@ -80,19 +92,36 @@ class Evidence:
             return
         try:
             self._beats.add(beat)
-        except ValueError:
-            self.drop()  # as for a fence: the log became shorter
+        except ValueError as shorter:
+            self.withdraw(of, f"its log became shorter under the same timeline: {shorter}")  # as for a fence
 
     def primary_acknowledged(self, generation: int, of: SourceIdentity, asked: BootInstant) -> None:
         """Take a beat of the primary that was sent at that instant and acknowledged without a warning."""
         if generation == self.generation and of == self.identity:
             self._primary_beat = asked
 
-    def registered(self, of: SourceIdentity, epoch: int | None) -> None:
-        """Take the number of the epoch, or with None withdraw it; beats of another number are dropped."""
-        if of == self.identity and epoch != self.epoch:
+    def registered(self, of: SourceIdentity, epoch: int | None, ancestors: Mapping[int, Lsn] | None = None) -> None:
+        """Take the number of the epoch, or with None take it back; beats of another number are dropped."""
+        if of != self.identity:
+            return
+        self.ancestors = {} if epoch is None or ancestors is None else ancestors
+        if epoch != self.epoch:
             self._beats.clear()
             self.epoch = epoch
+
+    def withdraw(self, identity: SourceIdentity, because: str) -> None:
+        """Prove nothing any more on this cluster and timeline, whatever it says; another timeline begins anew."""
+        self.withdrawn.setdefault(identity, because)
+        if identity == self.identity:
+            self.tell("primary", self._why_withdrawn(identity))
+            self._become(None)
+
+    def saw_change_stream(self, generation: int, problem: str) -> None:
+        """Take the state of the change stream: a broken one, or another than before, proves no beat of before."""
+        self.tell("change stream", problem)
+        if problem or generation != self._stream:
+            self._beats.clear()
+        self._stream = generation
 
     def polled(self, copy: Source, poll: Poll) -> None:
         """Take the result of a poll."""
@@ -138,6 +167,7 @@ class Evidence:
             monitor_id=str(self.monitor),
             primary_mode=self.mode,
             primary_beat_age=None if self._primary_beat is None else self._primary_beat.age_at(now),
+            ancestors=self.ancestors if known else {},
             copies={
                 Source.PRIMARY: self._primary(fences, now),
                 **{copy: _lag(poll, now) for copy, poll in self._polls.items()},
@@ -158,7 +188,11 @@ class Evidence:
         if identity is None and self.identity is None:
             return
         self.drop()
-        self.identity, self.epoch = identity, None
+        self.identity, self.epoch, self.ancestors = identity, None, {}
+
+    def _why_withdrawn(self, identity: SourceIdentity | None) -> str:
+        because = "" if identity is None else self.withdrawn.get(identity, "")
+        return because and f"is withdrawn until it is on a new timeline: {because}"
 
 
 def _lag(poll: Poll, now: BootInstant) -> CopyLag:

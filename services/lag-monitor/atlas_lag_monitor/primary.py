@@ -12,6 +12,7 @@ from atlaskit.postgres.dedicated import DedicatedSession, open_session
 from atlaskit.postgres.probes import look_at_primary
 
 from atlas_lag_monitor.board import Board
+from atlas_lag_monitor.change_stream import ChangeStream
 from atlas_lag_monitor.settings import Settings
 from atlas_lag_monitor.supervision import ticks
 
@@ -27,6 +28,7 @@ class Primary:
         self._board = board
         self._evidence = board.evidence
         self._clock = clock
+        self._change_stream = ChangeStream(settings.slot, settings.publication, clock)
         # Never reused, whatever became of a beat.
         self._beats = itertools.count(1)
         self._primary_beats = itertools.count(1)
@@ -60,7 +62,12 @@ class Primary:
         if epoch is None or look.identity is None or look.flushed is None or look.identity != evidence.identity:
             return
         number = next(self._beats)
-        if await commit_beat(session, BeatRow(place, evidence.monitor, number, epoch, look.flushed), limit):
+        if not await commit_beat(session, BeatRow(place, evidence.monitor, number, epoch, look.flushed), limit):
+            return
+        # After the commit: a beat counts only if the stream was still whole when it was in the log.
+        stream, problem = await self._change_stream.look(session, limit)
+        evidence.saw_change_stream(stream, problem)
+        if not problem:
             evidence.beat_committed(generation, look.identity, Beat(number, asked, look.flushed))
 
     async def primary_beats(self) -> NoReturn:

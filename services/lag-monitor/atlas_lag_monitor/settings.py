@@ -17,6 +17,8 @@ class Settings(ServiceSettings):
     clickhouse_url: str  # http://host:port/atlas
     kafka_bootstrap: str  # host:port[,host:port]
     primary_mode: PrimaryMode = PrimaryMode.SINGLE  # quorum needs synchronous standbys, or nothing is proven
+    slot: str = "debezium_atlas_slot"  # the replication slot that feeds ClickHouse
+    publication: str = "atlas_publication"  # what it publishes
     fence_interval: Span = timedelta(milliseconds=20)  # a replica's proven staleness is at best about this
     fence_timeout: Span = timedelta(seconds=1)  # then there is no new fence, and ages grow
     primary_beat_interval: Span = timedelta(

@@ -81,7 +81,13 @@ def test_another_identity_drops_fences_beats_and_epoch(other: SourceIdentity) ->
 
 @pytest.mark.parametrize(
     "changes",
-    [{"fsync": False}, {"synchronous_commit": "off"}, {"in_recovery": True, "identity": None, "flushed": None}],
+    [
+        {"fsync": False},
+        {"full_page_writes": False},
+        {"synchronous_commit": "off"},
+        {"synchronous_commit_elsewhere": ("on", "off")},
+        {"in_recovery": True, "identity": None, "flushed": None},
+    ],
 )
 def test_a_server_whose_acknowledgement_is_no_promise_proves_nothing(changes: dict[str, object]) -> None:
     known = evidence()
@@ -97,6 +103,9 @@ def test_a_server_whose_acknowledgement_is_no_promise_proves_nothing(changes: di
         ({}, True),
         ({"synchronous_commit": "remote_apply"}, True),
         ({"synchronous_commit": "local"}, False),
+        ({"synchronous_commit": "remote_write"}, False),
+        ({"synchronous_commit_elsewhere": ("local",)}, False),
+        ({"synchronous_commit_elsewhere": ("remote_apply",)}, True),
         ({"has_synchronous_standbys": False}, False),
     ],
 )
@@ -105,11 +114,54 @@ def test_mode_quorum_needs_commits_that_wait_for_standbys(changes: dict[str, obj
     assert unsafe(look(1, **changes), PrimaryMode.SINGLE) == ""
 
 
-def test_a_log_that_became_shorter_under_the_same_name_drops_every_proof() -> None:
+def test_a_log_that_became_shorter_under_the_same_name_proves_nothing_until_it_is_on_a_new_timeline() -> None:
     known = evidence()
     known.saw_primary(known.generation, at(50), look(110))
+    for step, lsn in enumerate((110, 120, 5000)):  # also once it has outgrown what it was
+        known.saw_primary(known.generation, at(60 + step), look(lsn))
+        known.registered(HERE, 1)
+        reading = known.reading(at(70))
+        assert (reading.identity, reading.epoch, reading.fences, reading.beats) == (None, None, (), ())
+        assert "new timeline" in reading.copies[Source.PRIMARY].problem
+    assert "became shorter" in known.withdrawn[HERE]
+    known.saw_primary(known.generation, at(80), look(6000, identity=PROMOTED))
+    assert [fence.lsn.bytes for fence in known.reading(at(90)).fences] == [6000]
+
+
+def test_a_beat_below_the_one_before_withdraws_the_timeline_too() -> None:
+    known = evidence()
+    known.beat_committed(known.generation, HERE, Beat(2, at(50), Lsn(99)))
+    assert HERE in known.withdrawn
+    assert known.reading(at(60)).fences == ()
+
+
+def test_a_broken_change_stream_proves_no_beat_until_it_is_another_one() -> None:
+    known = evidence()
+    known.saw_change_stream(1, "")
+    known.beat_committed(known.generation, HERE, Beat(2, at(50), Lsn(130)))
+    assert [beat.number for beat in known.reading(at(60)).beats] == [2]  # beats of before there was one do not count
+    known.saw_change_stream(1, "its replication slot is gone")
     reading = known.reading(at(60))
-    assert (reading.fences, reading.beats) == ((), ())
+    assert reading.beats == ()
+    assert reading.fences
+    assert reading.copies[Source.PRIMARY].reachable
+    assert "gone" in reading.copies[Source.PRIMARY].problem
+    known.saw_change_stream(2, "")
+    assert known.reading(at(60)).beats == ()
+    known.beat_committed(known.generation, HERE, Beat(3, at(70), Lsn(140)))
+    assert [beat.number for beat in known.reading(at(80)).beats] == [3]
+
+
+def test_a_reading_tells_the_ancestors_of_its_epoch_and_of_no_other() -> None:
+    known = evidence()
+    known.registered(HERE, 1, {})
+    known.saw_primary(known.generation, at(50), look(130, identity=PROMOTED))
+    known.registered(HERE, 1, {9: Lsn(9)})  # late
+    assert known.reading(at(60)).ancestors == {}
+    known.registered(PROMOTED, 2, {1: Lsn(125)})
+    assert known.reading(at(60)).ancestors == {1: Lsn(125)}
+    known.registered(PROMOTED, None)
+    assert known.reading(at(60)).ancestors == {}
 
 
 def test_after_a_drop_answers_to_older_questions_are_not_taken() -> None:

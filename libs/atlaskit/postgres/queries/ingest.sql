@@ -7,7 +7,7 @@ SELECT (SELECT system_identifier FROM pg_control_system()) AS system_identifier,
     current_setting('synchronous_commit') AS synchronous_commit;
 
 -- name: epoch_of
-SELECT epoch FROM epochs WHERE system_identifier = $1 AND timeline = $2;
+SELECT epoch FROM epochs WHERE system_identifier = $1 AND timeline = $2 AND withdrawn_because IS NULL;
 
 -- name: register_writer
 -- Numbers are never given twice, so a connection that is lost takes its number with it.

@@ -9,7 +9,13 @@ SELECT pg_is_in_recovery() AS in_recovery,
     (SELECT system_identifier FROM pg_control_system()) AS system_identifier,
     current_setting('synchronous_commit') AS synchronous_commit,
     current_setting('synchronous_standby_names') <> '' AS has_synchronous_standbys,
-    current_setting('fsync')::boolean AS fsync;
+    current_setting('fsync')::boolean AS fsync,
+    current_setting('full_page_writes')::boolean AS full_page_writes,
+    -- What roles and databases are given instead of the server's own: a session of theirs commits by it.
+    ARRAY(
+        SELECT split_part(setting, '=', 2) FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS setting
+        WHERE setting LIKE 'synchronous_commit=%'
+    ) AS synchronous_commit_elsewhere;
 
 -- name: look_at_replica
 SELECT pg_is_in_recovery() AS in_recovery,
@@ -59,8 +65,49 @@ INSERT INTO primary_beat (place, monitor, beat) VALUES ($1, $2, $3)
 ON CONFLICT (place) DO UPDATE SET (monitor, beat) = (excluded.monitor, excluded.beat)
 RETURNING (SELECT system_identifier FROM pg_control_system()) AS system_identifier, left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline;
 
+-- name: look_at_change_stream
+-- The slot, what it decoded since its statistics began, and the publication, as they are now. Times in microseconds since 1970.
+SELECT
+    current_setting('wal_level') AS wal_level,
+    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server_started,
+    slot.slot_name IS NOT NULL AS present,
+    slot.plugin, slot.database = current_database() AS of_this_database, slot.wal_status, slot.invalidation_reason,
+    (slot.confirmed_flush_lsn - '0/0')::bigint AS confirmed,
+    coalesce(decoded.total_txns, 0) AS transactions,
+    coalesce((extract(epoch FROM decoded.stats_reset) * 1000000)::bigint, 0) AS statistics_reset,
+    publication.pubinsert AND publication.pubupdate AND publication.pubdelete AND publication.pubviaroot
+        AND NOT publication.puballtables AS publication_as_made,
+    ARRAY(
+        SELECT relation.relname::text FROM pg_publication_rel AS member JOIN pg_class AS relation ON relation.oid = member.prrelid
+        WHERE member.prpubid = publication.oid AND member.prqual IS NULL AND member.prattrs IS NULL
+    ) AS published
+FROM (VALUES (1)) AS one
+LEFT JOIN pg_replication_slots AS slot ON slot.slot_name = $1
+LEFT JOIN pg_stat_replication_slots AS decoded ON decoded.slot_name = $1
+LEFT JOIN pg_publication AS publication ON publication.pubname = $2;
+
+-- name: known_change_stream
+SELECT generation, server_started, statistics_reset, transactions, confirmed, broken_because FROM change_streams WHERE slot = $1;
+
+-- name: remember_change_stream
+-- Nothing changes while it is broken: only an acceptance ends that.
+INSERT INTO change_streams AS known (slot, server_started, statistics_reset, transactions, confirmed, broken_because)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (slot) DO UPDATE SET (server_started, statistics_reset, transactions, confirmed, broken_because, seen_at) =
+    (excluded.server_started, excluded.statistics_reset, excluded.transactions, excluded.confirmed, excluded.broken_because, now())
+WHERE known.broken_because IS NULL AND known.generation = $7;
+
 -- name: registered_epochs
-SELECT epoch, system_identifier, timeline FROM epochs ORDER BY epoch;
+SELECT epoch, system_identifier, timeline, ancestors, withdrawn_because FROM epochs ORDER BY epoch;
+
+-- name: timeline_history
+SELECT timeline_history($1);
+
+-- name: store_ancestors
+UPDATE epochs SET ancestors = $2 WHERE epoch = $1 AND ancestors IS NULL;
+
+-- name: withdraw_epoch
+UPDATE epochs SET withdrawn_because = $2 WHERE epoch = $1 AND withdrawn_because IS NULL;
 
 -- name: register_epoch
 -- Only on the primary and timeline that the epoch is for.
