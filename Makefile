@@ -85,6 +85,11 @@ soak: build/protos ## The same again and again with new seeds, for SECONDS=3600
 check-processes: build/protos ## A campaign of faults against real processes; SEED=1 EPISODES=8, or SCHEDULE='...' as a failure prints it
 	@PYTHONPATH=tests $(BIN)/python -m checker.processes --seed $(or $(SEED),1) --episodes $(or $(EPISODES),8) --calm $(or $(CALM),5) --schedule '$(SCHEDULE)'
 
+.PHONY: check-tokens
+TOKENS ?= 10000
+check-tokens: build/protos ## Write-then-reads with tokens from each copy, and hopping sessions, while copies are held up; TOKENS=10000
+	ATLAS_TEST_TOKENS=$(TOKENS) $(BIN)/python -m pytest -q -s --show-capture=no -p no:logging tests/e2e/test_tokens.py
+
 .PHONY: baseline
 baseline: build/protos ## Make the present contracts the baseline that buf breaking compares with; say why in the commit
 	$(BIN)/buf build protos -o protos/baseline.binpb

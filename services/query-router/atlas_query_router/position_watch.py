@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -69,9 +70,13 @@ class Waiters:
         if at < len(queue) and queue[at] is waiter:
             self._cut(shards, at, at + 1)
 
+    def shards(self) -> tuple[Shards, ...]:
+        """Return for which shards somebody waits."""
+        return tuple(self._queues)
+
     def wake(self, reached: Reached) -> None:
         """Wake those whose position is reached; positions rise along a queue, so the first that is not ends it."""
-        for shards in tuple(self._queues):
+        for shards in self.shards():
             proof = reached(shards)
             if proof is None:
                 continue
@@ -104,6 +109,30 @@ class PositionWatch:
         self._limit = limit
         self._waiters = Waiters(most)
         self._someone = asyncio.Event()
+        # A few dozen of each at most: a tenant's shards follow from its number and its spread.
+        self._looks: Counter[Shards] = Counter()
+        self._furthest: dict[Shards, Proof] = {}
+
+    def looks(self, shards: Shards) -> int:
+        """Return how many looks told how far the copy was with these shards: a greater number means a new one did."""
+        return self._looks[shards]
+
+    def saw(self, shards: Shards, proof: Proof) -> None:
+        """Take note of what an answer or a look was proven to cover."""
+        known = self._furthest.get(shards)
+        if (
+            known is None
+            or proof.lsn is None
+            or known.lsn is None
+            or known.epoch != proof.epoch
+            or proof.lsn > known.lsn
+        ):
+            self._furthest[shards] = proof
+
+    def seems_to_cover(self, shards: Shards, token: Token) -> bool:
+        """Tell whether the copy was seen to cover the token before: then a read is worth it at once."""
+        known = self._furthest.get(shards)
+        return known is not None and covers(known, token)
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -133,7 +162,12 @@ class PositionWatch:
             await self._someone.wait()
             begun = loop.time()
             try:
-                self._waiters.wake(await self._look(self._limit))
+                reached = await self._look(self._limit)
+                for shards in self._waiters.shards():
+                    if (proof := reached(shards)) is not None:
+                        self.saw(shards, proof)
+                        self._looks[shards] += 1
+                self._waiters.wake(reached)
                 pause = self._interval
             except AtlasError as error:
                 pause = min(pause * 2, LONGEST_PAUSE)

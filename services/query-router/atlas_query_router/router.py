@@ -32,7 +32,7 @@ from atlas_query_router.policy import (
     with_estimate,
     worth_waiting,
 )
-from atlas_query_router.position_watch import PositionWatch
+from atlas_query_router.position_watch import PositionWatch, Shards
 from atlas_query_router.questions import Question, Rows
 
 log = structlog.get_logger(__name__)
@@ -135,9 +135,7 @@ class Router:
     async def _reached(self, source: Source, requirement: Requirement, call: Call, until: Deadline) -> bool:
         """Wait until a source seems to cover the token; False: the time is over. Raises Overloaded: too many wait."""
         assert requirement.at_least is not None
-        tenant = call.tenant
-        shards = shards_of(tenant.tenant_id, tenant.spread)
-        return await self._watches[source].reached(shards, requirement.at_least, until)
+        return await self._watches[source].reached(_shards(call), requirement.at_least, until)
 
     async def _planned_anew(self, requirement: Requirement, passed: Sequence[PassedOver], until: Deadline) -> bool:
         """Wait for a reading after which a source without the token's lack is worth a read; False: the time is over."""
@@ -164,13 +162,29 @@ class Router:
     async def _patiently(
         self, source: Source, question: Question, requirement: Requirement, call: Call, until: Deadline, *, last: bool
     ) -> Reply | PassedOver:
-        """Ask one source; if others follow and only the token is missing, ask again once it is there, with patience."""
+        """Ask one source; if others follow and only the token is missing, ask again once it is there, with patience.
+
+        A copy that was not seen at the token yet is looked at first, together with all who wait for it: most tokens
+        are of a write just made, and a read would find that out for one caller at a time.
+        """
         patience = min(until, Deadline.after(self._token_patience))
+        if self._not_there_yet(source, requirement, call):
+            watch, shards = self._watches[source], _shards(call)
+            looks = watch.looks(shards)
+            there = await self._reached_or_full(source, requirement, call, patience)
+            if not there and watch.looks(shards) > looks and not until.passed():
+                return PassedOver(source, PassedOverFor.TOKEN_NOT_COVERED, self._polled_lag(source))
         while True:
             outcome = await self._judged(source, question, requirement, call, last=last)
             missing = isinstance(outcome, PassedOver) and outcome.reason is PassedOverFor.TOKEN_NOT_COVERED
             if last or not missing or not await self._reached_or_full(source, requirement, call, patience):
                 return outcome
+
+    def _not_there_yet(self, source: Source, requirement: Requirement, call: Call) -> bool:
+        """Tell whether a token may be missing at a copy. The primary has what it acknowledged: it is simply read."""
+        if requirement.at_least is None or source is Source.PRIMARY:
+            return False
+        return not self._watches[source].seems_to_cover(_shards(call), requirement.at_least)
 
     async def _reached_or_full(self, source: Source, requirement: Requirement, call: Call, until: Deadline) -> bool:
         """Wait for the token at a source that another one follows: where too many wait, the other one is asked."""
@@ -189,6 +203,8 @@ class Router:
         )
         if isinstance(reply, PassedOver):
             return reply
+        if reply.proof is not None:
+            self._watches[source].saw(_shards(call), reply.proof)
         return shortfall(source, reply.proof, requirement, call.received) or reply
 
     async def _degraded(
@@ -232,8 +248,6 @@ class Router:
     def _answered(
         self, source: Source, reply: Reply, requirement: Requirement, call: Call, passed: Sequence[PassedOver]
     ) -> Answer:
-        known = self._board.known()
-        copy = None if known is None else known.copies.get(source)
         certificate = certify(
             source,
             reply.proof,
@@ -242,12 +256,21 @@ class Router:
             self._clock.wall(),
             fallbacks=tuple(passed),
             session_token=reply.session_token,
-            replication_lag=None if copy is None else copy.lag,
+            replication_lag=self._polled_lag(source),
         )
         return Answer(reply.rows, certificate)
 
+    def _polled_lag(self, source: Source) -> timedelta | None:
+        known = self._board.known()
+        copy = None if known is None else known.copies.get(source)
+        return None if copy is None else copy.lag
+
     def _unanswered(self, requirement: Requirement, passed: Sequence[PassedOver]) -> Certificate:
         return Certificate(None, None, requirement, self._clock.wall(), fallbacks=tuple(passed))
+
+
+def _shards(call: Call) -> Shards:
+    return shards_of(call.tenant.tenant_id, call.tenant.spread)
 
 
 def _wait_until(requirement: Requirement, deadline: Deadline) -> Deadline:

@@ -262,22 +262,54 @@ async def test_a_token_that_the_replica_lacks_is_answered_by_the_primary() -> No
 
 
 async def test_a_token_on_its_way_is_waited_for_without_reading_until_it_is_there() -> None:
-    world = World()
+    world = World(patience=20 * MS)
     await world.poll(replica=MS)
     replica = world.copies[Source.REPLICA]
-    replica.script = [world.proof(MS, lsn=999), world.proof(MS, lsn=1000)]
+    replica.script = [world.proof(MS, lsn=1000)]
     replica.reached = world.proof(MS, lsn=999)
     demand = replace(DASHBOARD, sources=(Source.REPLICA,), at_least=Token(EPOCH, Lsn(1000)))
     async with world.watched(), asyncio.TaskGroup() as group:
         waiting = group.create_task(world.ask(demand))
-        await replica.entered.wait()
         while replica.looks < 5:
             await world.poll(replica=MS)  # readings come and go, and nobody reads for them
             await asyncio.sleep(0.001)
-        assert replica.reads == 1
+        assert replica.reads == 0
         replica.reached = world.proof(MS, lsn=1000)
         answer = await waiting
-    assert (answer.certificate.source, replica.reads) == (Source.REPLICA, 2)
+    assert (answer.certificate.source, replica.reads) == (Source.REPLICA, 1)
+
+
+async def test_a_copy_that_was_not_seen_at_the_token_is_looked_at_before_it_is_read() -> None:
+    world = World(patience=5000 * MS)
+    await world.poll(replica=MS)
+    replica = world.copies[Source.REPLICA]
+    replica.script = [world.proof(MS, lsn=1000)]
+    replica.reached = world.proof(MS, lsn=999)
+    demand = replace(DASHBOARD, sources=(Source.REPLICA,), at_least=Token(EPOCH, Lsn(1000)))
+    async with world.watched(), asyncio.TaskGroup() as group:
+        asked = [group.create_task(world.ask(demand)) for _ in range(5)]
+        while replica.looks < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert replica.reads == 0
+        replica.reached = world.proof(MS, lsn=1000)
+        for answer in await asyncio.gather(*asked):
+            assert answer.certificate.source is Source.REPLICA
+        looks = replica.looks
+        await world.ask(demand)  # it was seen there: no look is needed any more
+    assert (replica.reads, replica.looks) == (6, looks)
+
+
+async def test_a_copy_that_is_looked_at_and_not_there_is_passed_over_unread() -> None:
+    world = World(patience=50 * MS)
+    await world.poll(replica=7 * MS, primary=MS)
+    replica = world.copies[Source.REPLICA]
+    replica.reached = world.proof(MS, lsn=999)
+    world.copies[Source.PRIMARY].script = [world.proof(MS, lsn=1000)]
+    async with world.watched():
+        answer = await world.ask(replace(DASHBOARD, at_least=Token(EPOCH, Lsn(1000))))
+    assert answer.certificate.source is Source.PRIMARY
+    assert answer.certificate.fallbacks == (PassedOver(Source.REPLICA, PassedOverFor.TOKEN_NOT_COVERED, 7 * MS),)
+    assert replica.reads == 0
 
 
 async def test_a_copy_that_seemed_to_be_there_and_was_not_is_waited_for_again() -> None:
@@ -319,9 +351,9 @@ async def test_under_wait_a_second_source_that_comes_within_the_limit_answers_be
     demand = replace(for_use_case(UseCase.ANALYTICS), policy=Policy.WAIT, at_least=Token(EPOCH, Lsn(1000)))
     async with world.watched(), asyncio.TaskGroup() as group:
         waiting = group.create_task(world.ask(demand))
-        while not len(world.watches[Source.OLAP]):  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        await world.poll(olap=MS, replica=MS)
+        while not waiting.done():
+            await world.poll(olap=MS, replica=MS if world.copies[Source.OLAP].looks > 3 else None)
+            await asyncio.sleep(0.001)
         assert (await waiting).certificate.source is Source.REPLICA
     assert not any(len(watch) for watch in world.watches.values())
 
