@@ -65,11 +65,9 @@ class OlapBackend:
         return lambda shards: self._prove(read, places_of(shards))
 
     async def _probe(self, places: list[tuple[str, int]], deadline: Deadline) -> tuple[str | None, list[Watermark]]:
-        incarnation = await watermark.read_incarnation(self._clickhouse, deadline.require("reading ClickHouse"))
-        if incarnation is None:
-            return None, []
+        # The watermarks are those of the running incarnation and name it: one statement tells both.
         marks = await watermark.read_watermarks(self._clickhouse, places, deadline.require("reading the watermarks"))
-        return str(incarnation), [_domain(mark) for mark in marks]
+        return (str(marks[0].incarnation) if marks else None), [_domain(mark) for mark in marks]
 
     def _prove(self, read: OlapRead, places: list[tuple[str, int]]) -> Proof | None:
         known = self._board.known()
