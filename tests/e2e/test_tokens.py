@@ -23,7 +23,7 @@ from atlas_client import AtlasClient, CallFailed, Policy, Requirement, Session, 
 from atlas_local.launch import Launched
 from atlas_local.process import ChildProcess
 
-COUNT = int(os.environ.get("ATLAS_TEST_TOKENS", "240"))
+COUNT = int(os.environ.get("ATLAS_TEST_TOKENS", "120"))
 SEED = int(os.environ.get("ATLAS_TEST_SEED", "20260101"))
 WORKERS = {Source.PRIMARY: 8, Source.REPLICA: 16, Source.OLAP: 24}
 READERS = 8
