@@ -49,7 +49,7 @@ async def test_every_copy_holds_exactly_the_values_of_the_files(
     stack = atlas.stack
     url = f"{stack.clickhouse_url}/atlas"
     held = await count_copies(stack.primary_dsn(), stack.replica_dsn(), url, f"{name}/")
-    expected = Held(totals.values, totals.entities, totals.tenants, totals.keys)
+    expected = Held(totals.values, totals.observations, totals.entities, totals.tenants, totals.keys)
     assert held == {"primary": expected, "replica": expected, "olap": expected}
 
 

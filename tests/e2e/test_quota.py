@@ -84,7 +84,7 @@ async def test_keys_are_kept_up_to_the_quota_and_the_rest_are_refused_by_name(
             stack.primary_dsn(), stack.replica_dsn(), f"{stack.clickhouse_url}/atlas", f"quota/{enterprise}"
         )
         kept = min(keys, quota)
-        assert held == dict.fromkeys(["primary", "replica", "olap"], Held(kept, 1, 1, kept))
+        assert held == dict.fromkeys(["primary", "replica", "olap"], Held(kept, 1, 1, 1, kept))
 
 
 async def test_a_key_within_the_quota_is_still_taken_after_others_were_refused(

@@ -37,7 +37,7 @@ async def expect_everywhere(atlas: Launched, client: AtlasClient, tenant: Tenant
         await client.wait_for_position(tenant.tenant_id, token, source, timeout=PATIENCE)
     stack = atlas.stack
     held = await count_copies(stack.primary_dsn(), stack.replica_dsn(), f"{stack.clickhouse_url}/atlas", tenant.name)
-    expected = Held(BATCHES * ROWS, 50, 1, 10)
+    expected = Held(BATCHES * ROWS, BATCHES * ROWS, 50, 1, 10)  # each value at a time of its own
     assert held == {"primary": expected, "replica": expected, "olap": expected}
 
 

@@ -24,6 +24,7 @@ HELD = """
          stored AS (SELECT * FROM entity_attributes JOIN chosen USING (tenant_id))
     SELECT (SELECT count(*) FROM stored) AS stored,
            (SELECT count(DISTINCT (tenant_id, entity_id, attribute_id, event_time)) FROM stored) AS values,
+           (SELECT count(DISTINCT (tenant_id, entity_id, event_time)) FROM stored) AS observations,
            (SELECT count(*) FROM entities JOIN chosen USING (tenant_id)) AS entities,
            (SELECT count(DISTINCT tenant_id) FROM stored) AS tenants,
            (SELECT count(DISTINCT attribute_key) FROM attribute_keys JOIN chosen USING (tenant_id)) AS keys
@@ -110,7 +111,8 @@ async def until_through(loader: Loader) -> None:
 async def expect_whole(at: Site, name: str, batches: list[Batch]) -> None:
     totals = count(batches)
     held = (await rows_of(at.primary.dsn(), HELD, f"{name}/"))[0]
-    assert Totals(totals.delivered, held["values"], held["entities"], held["tenants"], held["keys"]) == totals
+    found = (held[name] for name in ("values", "observations", "entities", "tenants", "keys"))
+    assert Totals(totals.delivered, *found) == totals
     assert held["stored"] == sum(map(identities_in, batches))
 
 

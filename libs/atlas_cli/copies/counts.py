@@ -20,6 +20,7 @@ class Held:
     """What a copy holds of a set. `values` are identities: a redelivery or a correction adds none."""
 
     values: int
+    observations: int
     entities: int
     tenants: int
     keys: int
@@ -35,9 +36,21 @@ async def count_copies(primary_dsn: str, replica_dsn: str, clickhouse_url: str, 
         async with open_pool(dsn, max_size=1, statement_limit=_LIMIT) as pool, pool.lease() as session:
             row = await session.row(_QUERIES["held_by_postgres"], prefix, limit=_LIMIT)
             assert row is not None
-            held[copy] = Held(row["stored_values"], row["entities"], row["tenants"], row["keys"])
+            held[copy] = Held(row["stored_values"], row["observations"], row["entities"], row["tenants"], row["keys"])
             tenants = [found["tenant_id"] for found in await session.fetch(_QUERIES["tenants_of_set"], prefix)]
     async with open_clickhouse(clickhouse_url, call_limit=_LIMIT) as clickhouse:
         found = await clickhouse.rows(_QUERIES["held_by_clickhouse"], {"tenants": tenants}, limit=_LIMIT)
     held["olap"] = Held(*found[0])
     return held
+
+
+async def count_reports(dsn: str, prefix: str) -> tuple[int, int]:
+    """Return how many rows PostgreSQL's history shows to have been delivered, and how many observations were corrected.
+
+    Of tenants whose names begin with `prefix`; an observation was delivered as often as that of its values which came
+    most often. The role must see every tenant. Raises the store's errors.
+    """
+    async with open_pool(dsn, max_size=1, statement_limit=_LIMIT) as pool, pool.lease() as session:
+        row = await session.row(_QUERIES["reports_in_postgres"], prefix, limit=_LIMIT)
+        assert row is not None
+        return row["delivered"], row["corrected"]

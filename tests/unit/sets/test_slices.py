@@ -37,7 +37,7 @@ def last_wins(name: str) -> dict[Identity, Write]:
 def test_every_filled_cell_of_a_drive_day_is_one_value() -> None:
     lines = gzip.decompress((DATA / "backblaze/2013-05-09.csv.gz").read_bytes()).decode().splitlines()[1:]
     filled = sum(len([cell for cell in line.split(",") if cell]) - 2 for line in lines)
-    assert count(batches("backblaze")) == Totals(filled, filled, len(lines), 6, 8)
+    assert count(batches("backblaze")) == Totals(filled, filled, len(lines), len(lines), 6, 8)
     writes = last_wins("backblaze")
     assert sum(write.value is True for write in writes.values()) == 7  # the failures of that day
     capacity = sum(int(write.value) for key, write in writes.items() if key[2] == "capacity_bytes")
@@ -116,15 +116,16 @@ def test_rows_of_a_table_are_entities_when_a_walk_is_read_by_row() -> None:
 
 
 def test_every_row_of_an_archive_is_one_value_of_the_test_named_by_its_path() -> None:
-    rows, keys = 0, set()
+    rows, keys, observed = 0, set(), set()
     for file in sorted((DATA / "azure").glob("*.tar.gz")):
         with tarfile.open(file) as archive:
             for member in archive.getmembers():
                 body = archive.extractfile(member).read().splitlines()[1:]  # type: ignore[union-attr]
                 rows += len(body)
+                observed |= {(file, *line.split(b",")[2:]) for line in body}  # when it began, and the machine
                 if body:
                     keys.add("/".join(re.findall(r"(?:suite|name|unit)=([^/]*)", member.name[:-4])))
-    assert count(batches("azure")) == Totals(rows, rows, 6, 2, len(keys))
+    assert count(batches("azure")) == Totals(rows, rows, len(observed), 6, 2, len(keys))
     assert {write.attribute_key for write in last_wins("azure").values()} == keys
     newest = max(key[3] for key in last_wins("azure") if key[:3] == ("azure/westus2-B8ms", "0", EVENTS_PER_SECOND))
     assert last_wins("azure")["azure/westus2-B8ms", "0", EVENTS_PER_SECOND, newest].value == 6811.01

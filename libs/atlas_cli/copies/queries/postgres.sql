@@ -1,14 +1,29 @@
 -- name: held_by_postgres
--- Identities of values (not deliveries), entities, tenants and keys of the tenants whose names begin with $1.
+-- Identities of values (not deliveries), times at which an entity was observed, entities, tenants and keys of the tenants whose names begin with $1.
 WITH chosen AS (SELECT tenant_id FROM tenants WHERE starts_with(name, $1)),
      identities AS (
          SELECT DISTINCT tenant_id, entity_id, attribute_id, event_time
          FROM entity_attributes JOIN chosen USING (tenant_id) WHERE deletion = 0
      )
 SELECT (SELECT count(*) FROM identities) AS stored_values,
+       (SELECT count(*) FROM (SELECT DISTINCT tenant_id, entity_id, event_time FROM identities) AS observed) AS observations,
        (SELECT count(*) FROM entities JOIN chosen USING (tenant_id) WHERE NOT deleted) AS entities,
        (SELECT count(DISTINCT tenant_id) FROM identities) AS tenants,
        (SELECT count(DISTINCT attribute_key) FROM attribute_keys JOIN chosen USING (tenant_id)) AS keys;
+-- name: reports_in_postgres
+-- Deliveries of whole observations, and observations of which a value changed from one delivery to another.
+WITH chosen AS (SELECT tenant_id FROM tenants WHERE starts_with(name, $1)),
+     identities AS (
+         SELECT tenant_id, entity_id, event_time, count(*) AS deliveries,
+                count(DISTINCT (value_type, value_int, value_uint, value_double, value_bool, value_text, value_bytes)) > 1 AS changed
+         FROM entity_attributes JOIN chosen USING (tenant_id) WHERE deletion = 0
+         GROUP BY tenant_id, entity_id, event_time, attribute_id
+     ),
+     observed AS (
+         SELECT max(deliveries) AS deliveries, bool_or(changed) AS changed FROM identities GROUP BY tenant_id, entity_id, event_time
+     )
+SELECT coalesce(sum(deliveries), 0)::bigint AS delivered, count(*) FILTER (WHERE changed) AS corrected FROM observed;
+
 -- name: tenants_of_set
 -- Ids of the tenants whose names begin with $1.
 SELECT tenant_id FROM tenants WHERE starts_with(name, $1) ORDER BY tenant_id;
