@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import uuid
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
+import numpy as np
 from atlas.ingest.v1 import ingest_service_pb2 as pb
 from atlas_client import ColumnBuilder, Uint64, ValueType, Write, rows_of
 from atlas_client.values import Scalar, timestamp, to_message
+from numpy.typing import NDArray
 
 from atlas_cli.bench.skew import TenantShape
 
@@ -17,6 +19,7 @@ MAX_KEYS = 1_000  # attribute keys of one tenant that are used: a quota is 20,00
 PER_ENTITY = 10  # attributes of one entity in a batch
 FIRST_TIME_US = 1_767_225_600_000_000  # 2026-01-01
 ROUND_US = 1_000_000  # from one observation of an entity to the next
+ID_BYTES = 36  # of a request id
 _TEXTS = ("ok", "degraded", "FEW BKN", "link down: carrier lost", "")
 
 
@@ -85,25 +88,55 @@ class Repeated:
 
     def __init__(self, load: TenantLoad, count: int) -> None:
         self._requests = [load.request() for _ in range(count)]
-        self._times = [list(request.columns.event_times_us) for request in self._requests]
+        self._forms: list[_Form | None] = []
         self._sent = 0
+        self._made()
+
+    def _made(self) -> None:
+        self._forms = [_Form.of(request) for request in self._requests]
 
     def ask(self, ack_level: pb.AckLevel.ValueType) -> None:
         """Let every request ask for this level."""
         for request in self._requests:
             request.ack_level = ack_level
+        self._made()
 
     def next(self) -> Request:
         """Return a copy of the next request, moved by a microsecond for each time that it was sent before."""
         turn, place = divmod(self._sent, len(self._requests))
         self._sent += 1
+        form = self._forms[place]
+        if form is not None:
+            return form.moved(turn % ROUND_US)
         request = Request()
         request.CopyFrom(self._requests[place])
         request.request_id = str(uuid.uuid4())
-        if turn and request.WhichOneof("batch") == "rows":
+        if turn:
             [write] = request.rows.writes
             write.event_time.FromMicroseconds(write.event_time.ToMicroseconds() + turn % ROUND_US)
-        elif turn:
-            del request.columns.event_times_us[:]
-            request.columns.event_times_us.extend([time + turn % ROUND_US for time in self._times[place]])
         return request
+
+
+class _Form(NamedTuple):
+    """The octets of a request in columns, and where its id and its times stand in them: both have a fixed width."""
+
+    octets: bytes
+    id_at: int
+    times_at: int
+    times: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, request: Request) -> _Form | None:
+        """Return the form of a request, or None if it is not in columns."""
+        if request.WhichOneof("batch") != "columns":
+            return None
+        octets, times = request.SerializeToString(), np.array(request.columns.event_times_us, "<i8")
+        found = [octets.find(part) for part in (request.request_id.encode(), times.tobytes())]
+        assert min(found) >= 0
+        return cls(octets, found[0], found[1], times)
+
+    def moved(self, by_us: int) -> Request:
+        octets = bytearray(self.octets)
+        octets[self.id_at : self.id_at + ID_BYTES] = str(uuid.uuid4()).encode()
+        octets[self.times_at : self.times_at + self.times.nbytes] = (self.times + by_us).tobytes()
+        return Request.FromString(bytes(octets))
