@@ -66,14 +66,20 @@ class Database:
 
 
 @asynccontextmanager
-async def fresh_database(server: PostgresServer) -> AsyncIterator[Database]:
-    """Yield a database with the whole schema and an epoch; it is dropped at the end."""
+async def fresh_database(server: PostgresServer, *, commit_us: int = 0) -> AsyncIterator[Database]:
+    """Yield a database with the whole schema and an epoch; it is dropped at the end.
+
+    With `commit_us` PostgreSQL waits so long before each flush of its log, as a slower disk would; commits of other
+    connections that come meanwhile share the flush, as they do on such a disk."""
     name = f"bench_{uuid.uuid4().hex[:12]}"
     connection = await asyncpg.connect(server.dsn(database="postgres"))
     try:
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
         database = Database(server, name)
         await register_first_epoch(database.dsn())
+        if commit_us:
+            await connection.execute(f"ALTER DATABASE {name} SET commit_delay = {commit_us}")
+            await connection.execute(f"ALTER DATABASE {name} SET commit_siblings = 0")
         await connection.execute("CHECKPOINT")
         yield database
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

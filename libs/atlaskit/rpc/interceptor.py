@@ -21,6 +21,7 @@ from atlaskit.rpc.errors import Fault, fault_of, status_of
 from atlaskit.rpc.freshness_metadata import send_freshness
 from atlaskit.telemetry.carrier import parent_of
 from atlaskit.telemetry.names import Attribute
+from atlaskit.telemetry.sparing import Sparing
 
 Context = aio.ServicerContext[Any, Any]
 Handler = Any  # one of four shapes of grpc.RpcMethodHandler, which its types do not tell apart
@@ -33,6 +34,9 @@ ENDLESS = frozenset({
 })  # fmt: skip
 PLAIN = frozenset({"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/List"})  # no deadline needed, no span
 CALLER_IS_TOLD = frozenset({StatusCode.INTERNAL, StatusCode.UNAVAILABLE, StatusCode.UNKNOWN})  # and so are operators
+
+# A service that refuses under load must not spend what it has left on saying so.
+_REFUSALS = Sparing(per_second=10.0)
 
 log = structlog.get_logger(__name__)
 
@@ -185,8 +189,8 @@ def _tell(fault: Fault, error: Exception, method: str, context: Context, seconds
         line.error("call failed", exc_info=error)
     elif fault.code in CALLER_IS_TOLD:
         line.warning("call failed", message=fault.message)
-    else:
-        line.info("call refused", message=fault.message)
+    elif (left_out := _REFUSALS.take(f"{method} {fault.reason}", time.monotonic())) is not None:
+        line.info("call refused", message=fault.message, left_out=left_out)
 
 
 async def _refuse(fault: Fault, context: Context) -> None:

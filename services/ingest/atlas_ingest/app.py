@@ -41,7 +41,9 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     allowance = Allowance(settings.tenant_rows_per_second, settings.tenant_burst_rows)
     quorum = settings.primary_mode is PrimaryMode.QUORUM
     staged = settings.copy_way is CopyWay.STAGED
-    store = PostgresStore(settings.postgres_dsn, quorum=quorum, staged=staged, names=settings.names)
+    store = PostgresStore(
+        settings.postgres_dsn, quorum=quorum, staged=staged, names=settings.names, known=settings.known_entities
+    )
     async with (
         open_tracing(SERVICE, settings) as tracer,
         open_pool(settings.postgres_dsn, max_size=settings.lookups, application_name="atlas-ingest-lookup") as pool,

@@ -42,6 +42,7 @@ class Settings(ServiceSettings):
     gather: Span = timedelta(milliseconds=20)  # under load, a small group waits for the one before it, at most so long
     transaction_limit: Span = timedelta(seconds=20)  # a transaction that takes longer is rolled back
     names: PositiveInt = 200_000  # dictionary entries remembered; about 200 bytes each
+    known_entities: PositiveInt = 200_000  # entities remembered, so as not to be looked up; about 300 bytes each
     query_router: str = ""  # who proves REPLICATED and OLAP_VISIBLE; empty: these levels are refused
     ack_waiters: PositiveInt = 1_000  # batches that may wait for one of these levels at a time
     lookups: int = Field(default=2, ge=1, le=16)  # connections that read and register tenants
