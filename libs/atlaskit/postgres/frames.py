@@ -91,7 +91,7 @@ def frame_of(rows: Rows) -> Frame:
 def _groups(rows: Rows, optional: Sequence[str]) -> Iterator[_Group]:
     asset, source = (rows.asset_type_ids > 0), (rows.source_type_ids > 0)
     codes = rows.value_types * 4 + asset * 2 + source
-    for code in np.unique(codes).tolist():
+    for code in np.flatnonzero(np.bincount(codes)).tolist():
         kind = code // 4
         null = {"asset_type_id": not code & 2, "source_type_id": not code & 1}
         filled = tuple(name for name in optional if not null.get(name, False))
@@ -117,7 +117,7 @@ def _given(rows: Rows) -> dict[str, Integers]:
 def _part(rows: Rows, given: dict[str, Integers], group: _Group, columns: tuple[str, ...]) -> _Part:
     items, kind, filled = group
     layout = _layout(columns, filled, kind)
-    records = np.frombuffer(layout.template * len(items), layout.dtype).copy()
+    records = np.frombuffer(bytearray(layout.template * len(items)), layout.dtype)
     for name in (*_KEY, *filled):
         records[name] = given[name][items]
     records["event_time"] -= _TIMES_FROM_US

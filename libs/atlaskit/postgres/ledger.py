@@ -9,6 +9,9 @@ import numpy as np
 from atlaskit.batch import Integers
 from atlaskit.model import SHARD_COUNT
 
+HALF_BITS = 32
+HALF = (1 << HALF_BITS) - 1
+
 
 class Ledger:
     """Counts, by table and shard, the rows that one transaction changed and the sum of their row versions."""
@@ -22,8 +25,12 @@ class Ledger:
         counts = self._counts.setdefault(table, np.zeros(SHARD_COUNT, np.int64))
         sums = self._sums.setdefault(table, np.zeros(SHARD_COUNT, np.int64))
         counts += np.bincount(shards, minlength=SHARD_COUNT)
-        for shard in np.unique(shards).tolist():
-            sums[shard] += versions[shards == shard].sum(dtype=np.int64)
+        # Halves of a version add up exactly as doubles: 2^17 of them stay below 2^53. Together they wrap.
+        high, low = (
+            np.bincount(shards, half, minlength=SHARD_COUNT).astype(np.int64)
+            for half in (versions >> HALF_BITS, versions & HALF)
+        )
+        sums += (high << HALF_BITS) + low
 
     def __bool__(self) -> bool:
         return any(counts.any() for counts in self._counts.values())
