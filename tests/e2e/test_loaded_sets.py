@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from atlas_cli.copies import Held, count_copies
+from atlas_cli.copies import Held, count_copies, count_corrected
 from atlas_cli.loading import Ledger, PlainProgress, Report, load
 from atlas_cli.sets import SETS, inputs_of, read_batches
 from atlas_cli.sets.totals import count
 from atlas_client import AtlasClient, Policy, Requirement, Source, UseCase
 from atlas_local.launch import Launched
+from atlaskit.model import Scalar
 
 PATIENCE = timedelta(minutes=2)
 NAMES = ["metar", "backblaze", "snmp", "azure"]
@@ -51,6 +52,25 @@ async def test_every_copy_holds_exactly_the_values_of_the_files(
     held = await count_copies(stack.primary_dsn(), stack.replica_dsn(), url, f"{name}/")
     expected = Held(totals.values, totals.observations, totals.entities, totals.tenants, totals.keys)
     assert held == {"primary": expected, "replica": expected, "olap": expected}
+
+
+async def test_an_observation_that_changed_when_it_came_again_counts_as_corrected(
+    atlas: Launched, client: AtlasClient, reports: dict[str, Report], root: Path
+) -> None:
+    seen: dict[tuple[str, str, int, str], set[tuple[int, Scalar]]] = {}
+    for batch in read_batches(SETS["metar"], inputs_of(SETS["metar"], [folder(root, "metar")])):
+        # A batch keeps the last delivery of an identity.
+        last = {
+            (batch.tenant, w.entity_key, w.event_time_us, w.attribute_key): (w.value_type, w.value)
+            for w in batch.writes
+        }
+        for identity, value in last.items():
+            seen.setdefault(identity, set()).add(value)
+    expected = len({identity[:3] for identity, values in seen.items() if len(values) > 1})
+    assert expected > 0
+    await until_everywhere(client, reports["metar"].token)
+    for dsn in (atlas.stack.primary_dsn(), atlas.stack.replica_dsn()):
+        assert await count_corrected(dsn, "metar/") == expected
 
 
 async def test_one_day_of_disks_is_as_many_values_as_published(reports: dict[str, Report]) -> None:

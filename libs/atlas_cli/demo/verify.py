@@ -11,11 +11,11 @@ from atlas_local.launch import Launched
 from atlas_local.stack import StackOptions
 from rich.console import Console
 
-from atlas_cli.copies import Held, count_copies, count_reports
+from atlas_cli.copies import Held, count_copies, count_corrected
 from atlas_cli.demo.run import Stopwatch, everything
 from atlas_cli.loading import Ledger, load, progress_for
 from atlas_cli.sets import SETS, inputs_of
-from atlas_cli.sets.totals import FOLDERS, REPORTS, WHOLE, Reports
+from atlas_cli.sets.totals import CORRECTED, FOLDERS, WHOLE
 
 _CAUGHT_UP = timedelta(minutes=20)
 
@@ -32,7 +32,7 @@ async def verify(data: Path, options: StackOptions, console: Console) -> None:
         for name, folder in FOLDERS.items():
             wrong += await _load_whole(running, watch, name, data / folder)
             wrong += await _differences(running, watch, name)
-            wrong += await _wrong_reports(running, watch, name)
+            wrong += await _wrong_corrections(running, watch, name)
     if wrong:
         raise CopiesDiffer("\n".join(wrong))
 
@@ -51,6 +51,7 @@ async def _load_whole(running: Launched, watch: Stopwatch, name: str, folder: Pa
         for source in (Source.REPLICA, Source.OLAP):
             await atlas.wait_for_position(tenant.tenant_id, report.token, source, timeout=_CAUGHT_UP)
     delivered = WHOLE[name].delivered
+    watch.say(f"{name}: {report.writes:,} values delivered, {delivered:,} expected")
     return [] if report.writes == delivered else [f"{name}: {report.writes:,} values delivered, not {delivered:,}"]
 
 
@@ -66,14 +67,14 @@ async def _differences(running: Launched, watch: Stopwatch, name: str) -> list[s
     return [f"{name} in {copy}: {counts}, not {expected}" for copy, counts in held.items() if counts != expected]
 
 
-async def _wrong_reports(running: Launched, watch: Stopwatch, name: str) -> list[str]:
+async def _wrong_corrections(running: Launched, watch: Stopwatch, name: str) -> list[str]:
     # Only the history of PostgreSQL keeps every delivery: ClickHouse keeps the last one.
-    if name not in REPORTS:
+    if name not in CORRECTED:
         return []
     wrong = []
     for copy, dsn in (("primary", running.stack.primary_dsn()), ("replica", running.stack.replica_dsn())):
-        found = Reports(*await count_reports(dsn, f"{name}/"))
-        watch.say(f"{name} in {copy}: {found}: {'equal' if found == REPORTS[name] else 'DIFFERENT'}")
-        if found != REPORTS[name]:
-            wrong.append(f"{name} in {copy}: {found}, not {REPORTS[name]}")
+        found, known = await count_corrected(dsn, f"{name}/"), CORRECTED[name]
+        watch.say(f"{name} in {copy}: {found} observations corrected: {'equal' if found == known else 'DIFFERENT'}")
+        if found != known:
+            wrong.append(f"{name} in {copy}: {found} observations corrected, not {known}")
     return wrong

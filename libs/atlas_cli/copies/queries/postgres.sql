@@ -10,19 +10,15 @@ SELECT (SELECT count(*) FROM identities) AS stored_values,
        (SELECT count(*) FROM entities JOIN chosen USING (tenant_id) WHERE NOT deleted) AS entities,
        (SELECT count(DISTINCT tenant_id) FROM identities) AS tenants,
        (SELECT count(DISTINCT attribute_key) FROM attribute_keys JOIN chosen USING (tenant_id)) AS keys;
--- name: reports_in_postgres
--- Deliveries of whole observations, and observations of which a value changed from one delivery to another.
+-- name: corrected_in_postgres
+-- Times at which an entity was observed, of which a value changed from one delivery to another.
 WITH chosen AS (SELECT tenant_id FROM tenants WHERE starts_with(name, $1)),
-     identities AS (
-         SELECT tenant_id, entity_id, event_time, count(*) AS deliveries,
-                count(DISTINCT (value_type, value_int, value_uint, value_double, value_bool, value_text, value_bytes)) > 1 AS changed
-         FROM entity_attributes JOIN chosen USING (tenant_id) WHERE deletion = 0
+     changed AS (
+         SELECT tenant_id, entity_id, event_time FROM entity_attributes JOIN chosen USING (tenant_id) WHERE deletion = 0
          GROUP BY tenant_id, entity_id, event_time, attribute_id
-     ),
-     observed AS (
-         SELECT max(deliveries) AS deliveries, bool_or(changed) AS changed FROM identities GROUP BY tenant_id, entity_id, event_time
+         HAVING count(DISTINCT (value_type, value_int, value_uint, value_double, value_bool, value_text, value_bytes)) > 1
      )
-SELECT coalesce(sum(deliveries), 0)::bigint AS delivered, count(*) FILTER (WHERE changed) AS corrected FROM observed;
+SELECT count(DISTINCT (tenant_id, entity_id, event_time)) FROM changed;
 
 -- name: tenants_of_set
 -- Ids of the tenants whose names begin with $1.
