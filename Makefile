@@ -105,13 +105,17 @@ verify-data: build/protos ## Load all four sets whole and compare the counts in 
 	@test -n "$(DATA)" || { echo 'say where the four sets are: make verify-data DATA=/path/to/data (folders backblaze-2013, azure-vm-noise, snmp-walks, metar)' >&2; exit 2; }
 	$(BIN)/atlas verify-copies "$(DATA)"
 
-.PHONY: bench bench-ingest
+.PHONY: bench bench-ingest bench-freshness
+bench-freshness: build/protos ## P14 of freshness beside its baseline (2 minutes); ROWS=P14 for some
+	@$(BIN)/python -m benchmarks.freshness $(if $(ROWS),--rows $(ROWS))
+	@$(BIN)/python -m benchmarks.figures
+
 bench-ingest: build/protos ## P1 to P7 and P22 of ingest beside their baselines (12 minutes); ROWS=P1,P4 for some
 	@$(BIN)/python -m benchmarks.ingest $(if $(ROWS),--rows $(ROWS))
 	@$(BIN)/python benchmarks/ingest_stages.py | tee build/bench/ingest.notes
 	@$(BIN)/python -m benchmarks.figures
 
-bench: bench-ingest ## Every benchmark; the figures go to docs/benchmarks.md
+bench: bench-ingest bench-freshness ## Every benchmark; the figures go to docs/benchmarks.md
 
 .PHONY: clean
 clean: ## Remove everything that was built here, .venv included
