@@ -32,8 +32,8 @@ WHOLE = {
     "snmp": Totals(616_226, 616_206, 26, 26, 22, 568_111),
     "snmp-rows": Totals(616_226, 616_206, 342_514, 342_514, 22, 13_097),
 }
-# Observations that came again with another value. (The 28,843 rows of METAR are its 451,899 values delivered. Six of them
-# repeat one of their own batch, which collapses them, so the history shows 28,837.)
+# Observations that came again with another value. (The 28,843 rows of METAR are its 451,899 values delivered. Six of
+# them repeat one of their own batch, which collapses them, so the history shows 28,837.)
 CORRECTED = {"metar": 119}
 # Where the whole sets are expected inside the folder that holds them all; `snmp-rows` reads the files of `snmp`.
 FOLDERS = {"backblaze": "backblaze-2013", "azure": "azure-vm-noise", "metar": "metar", "snmp": "snmp-walks"}

@@ -17,8 +17,8 @@ from atlas_local.ports import HOST
 from atlas_local.postgres import PostgresCluster, PostgresServer, PostgresTuning
 from atlas_local.scratch import register_first_epoch, scratch_cluster
 from atlaskit.position import Token
-from atlaskit.postgres.beats import register_epoch
 from atlaskit.postgres.dedicated import open_session
+from atlaskit.postgres.epochs import register_epoch
 from atlaskit.postgres.pool import STATEMENT_LIMIT
 from atlaskit.postgres.probes import look_at_primary
 from atlaskit.rpc.errors import errors_from
