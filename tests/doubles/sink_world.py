@@ -13,10 +13,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from atlas_olap_sink.inserting import HISTORY_TABLE, Inserter
-from atlas_olap_sink.pipeline import LEDGER_PARTITION, PARTITIONS, Pipeline, Rhythm
+from atlas_olap_sink.pipeline import PARTITIONS, Pipeline, Rhythm
 from atlas_olap_sink.publishing import Publisher
 from atlas_olap_sink.quarantine import Quarantine
 from atlas_olap_sink.repairing import Repairs
+from atlas_olap_sink.sharing import LEDGER_PARTITION
 from atlas_olap_sink.state import State, decoded
 from atlas_olap_sink.terms import Terms
 from atlas_olap_sink.traces import Traces
@@ -322,10 +323,6 @@ def _signed(total: int) -> int:
     return (total + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
-async def _terms(kind: TermKind, wanted: Collection[TermId]) -> dict[TermId, str]:
-    return dict.fromkeys(wanted, "text")
-
-
 async def _epoch(epoch: int) -> SourceIdentity:
     return SourceIdentity(1, epoch)
 
@@ -349,6 +346,7 @@ class World:
     beat: int = 0
     truth: dict[tuple[int, UUID, int], set[int]] = field(default_factory=dict)
     lost: set[int] = field(default_factory=set)
+    unknown: set[int] = field(default_factory=set)  # ids of a dictionary that the primary does not have
 
     def __post_init__(self) -> None:
         self.chance = Chance(self.seed)
@@ -358,7 +356,7 @@ class World:
 
     def sink(self) -> Sink:
         stop = asyncio.Event()
-        inserter = Inserter(self.engine, Terms(_terms, 100), stop)
+        inserter = Inserter(self.engine, Terms(self.terms, 100), stop)
         repairs = Repairs(self.primary, self.engine, inserter)
         pipeline = Pipeline(
             source=self.log,
@@ -374,6 +372,9 @@ class World:
             stop=stop,
         )
         return Sink(pipeline, repairs)
+
+    async def terms(self, kind: TermKind, wanted: Collection[TermId]) -> dict[TermId, str]:
+        return {term: "text" for term in wanted if term[1] not in self.unknown}
 
     def write(self) -> Committed:
         done = self.primary.commit([self.chance.choice(SHARDS) for _ in range(self.chance.randint(1, 5))])

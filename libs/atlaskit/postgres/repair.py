@@ -86,6 +86,11 @@ class PrimaryReader:
         """Return the last committed sequence of each writer of the ledger."""
         return {row["writer"]: row["last_sequence"] for row in await self._rows("last_sequences")}
 
+    async def retire_writers(self, proven: Mapping[int, int]) -> list[int]:
+        """Take writers out of the vector whose backend is gone and whose last sequence is this; return them."""
+        rows = await self._rows("retire_writers", list(proven), list(proven.values()))
+        return [row["writer"] for row in rows]
+
     async def rows_of_transaction(self, table: str, shard: int, key: int) -> list[RowEvent]:
         """Return the rows that a transaction wrote to a shard of a table of APPEND_ONLY."""
         first, beyond = key << ROW_INDEX_BITS, (key + 1) << ROW_INDEX_BITS

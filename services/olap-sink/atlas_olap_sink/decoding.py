@@ -23,7 +23,7 @@ from atlaskit.cdc.envelope import Fault, RowEvent, Segment
 from atlaskit.cdc.fields import Int64s, Undecodable
 from atlaskit.cdc.ledger import LedgerRow, ledger_row_from
 from atlaskit.cdc.topics import ASSET_TYPES, ATTRIBUTE_KEYS, BY_NAME, ENTITIES, HISTORY, HOT_ATTRIBUTES, LEDGER, Topic
-from atlaskit.model import ROW_INDEX_BITS
+from atlaskit.model import ROW_INDEX_BITS, RowVersion
 
 
 class LedgerEvent(NamedTuple):
@@ -128,6 +128,21 @@ def versions_by_segment(batch: Batch) -> Iterator[tuple[Segment, Int64s]]:
         taken[segment.topic] += len(segment.rows)
         if segment.rows and columns is not None:
             yield segment, columns.row_version[first : first + len(segment.rows)]
+
+
+def transactions(batch: Batch) -> frozenset[int]:
+    """Return the keys of all transactions that the batch has rows of."""
+    found = [np.unique(rows.row_version >> ROW_INDEX_BITS) for rows in _columns(batch)]
+    return frozenset(np.concatenate(found).tolist()) if found else frozenset()
+
+
+def newest_epoch(batch: Batch) -> int:
+    """Return the greatest epoch of a row of the batch; 0 without rows."""
+    return max((RowVersion.unpacked(int(rows.row_version.max())).epoch for rows in _columns(batch)), default=0)
+
+
+def _columns(batch: Batch) -> list[Any]:
+    return [rows for name in _FIELD.values() if (rows := getattr(batch, name)) is not None]
 
 
 def without(batch: Batch, unwanted: Callable[[int], bool]) -> Batch:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 from atlaskit.cdc.changes import HistoryColumns, TermColumns
 from atlaskit.cdc.topics import ASSET_TYPES, ATTRIBUTE_KEYS, ENTITIES, HOT_ATTRIBUTES
 from atlaskit.postgres.terms import TermKind
 
-from atlas_olap_sink.decoding import Batch
+from atlas_olap_sink.decoding import Batch, newest_epoch
 from atlas_olap_sink.patience import Stopping, persist
 from atlas_olap_sink.rows import Columns, by_months, entity_rows, history_rows, hot_rows, term_rows
 from atlas_olap_sink.store import Store
-from atlas_olap_sink.terms import Terms
+from atlas_olap_sink.terms import TermMissing, Terms
 
+# What of a batch is to be stored, as far as the primary can tell.
+Doubt: TypeAlias = Callable[[Batch], Awaitable[Batch]]
 HISTORY_TABLE = "entity_analytics_events"
 
 
@@ -24,18 +28,42 @@ class Inserter:
         self._store = store
         self._terms = terms
         self._stop = stop
+        self._epoch = 0
 
-    async def insert(self, batch: Batch) -> None:
-        """Return once every row of the batch is acknowledged. Raises Stopping if told to stop before that."""
+    async def insert(self, batch: Batch, doubt: Doubt | None = None) -> None:
+        """Return once every row of the batch is acknowledged. Raises Stopping if told to stop before that.
+
+        While the primary does not know a dictionary's id that a row uses, `doubt` is asked what of the batch is to be
+        stored: after a failover the row may be of a transaction that was lost with the id.
+        """
+        self._turn(batch)
         self._learn(TermKind.ATTRIBUTE_KEY, batch.attribute_keys)
         self._learn(TermKind.ASSET_TYPE, batch.asset_types)
-        parts = await persist("resolving dictionary ids", lambda: self._parts(batch), self._stop)
+        asked = batch
+
+        async def resolved() -> list[tuple[str, Columns]]:
+            nonlocal asked
+            try:
+                return await self._parts(asked)
+            except TermMissing:
+                if doubt is not None:
+                    asked = await doubt(asked)
+                raise
+
+        parts = await persist("resolving dictionary ids", resolved, self._stop)
         try:
             async with asyncio.TaskGroup() as group:
                 for table, columns in parts:
                     group.create_task(self._put(table, columns), name=f"insert-{table}")
         except* Stopping as stopped:
             raise Stopping("inserting") from stopped
+
+    def _turn(self, batch: Batch) -> None:
+        """Forget the texts of an earlier epoch: a failover may have given their ids to others."""
+        epoch = newest_epoch(batch)
+        if epoch > self._epoch:
+            self._terms.forget()
+            self._epoch = epoch
 
     def _learn(self, kind: TermKind, rows: TermColumns | None) -> None:
         if rows is not None:

@@ -133,6 +133,13 @@ class Keeper:
         return int(self._clock.wall().timestamp())
 
 
+def proven_writers(states: Mapping[Partition, State], partitions: Collection[Partition]) -> dict[int, int]:
+    """Return the last sequence of each writer that all of these partitions have proven; none if one has no state."""
+    if any(at not in states for at in partitions):
+        return {}
+    return dict(min((states[at].ledger for at in partitions), key=lambda ledger: ledger.offset).writers)
+
+
 class KafkaStates:
     """States in a compacted topic, under the name of the sink's group."""
 

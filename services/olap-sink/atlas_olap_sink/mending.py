@@ -11,6 +11,7 @@ from atlaskit.clickhouse.watermark import Place
 
 from atlas_olap_sink.advance import Progress
 from atlas_olap_sink.auditing import Audit
+from atlas_olap_sink.decoding import Batch, transactions
 from atlas_olap_sink.keeping import Keeper
 from atlas_olap_sink.orders import (
     Covered,
@@ -25,6 +26,8 @@ from atlas_olap_sink.orders import (
     Swept,
 )
 from atlas_olap_sink.repairing import Repairs
+
+MAX_ASKED = 10_000  # transactions that the primary is asked for at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,17 @@ class Mending:
             elif one.owes is not None:
                 self._covered.add(place)  # the ledger has no rows of its own in ClickHouse
         self._repairs.want(wanted)
+
+    async def doubt(self, batch: Batch) -> Batch:
+        """Return the batch without the rows of transactions that the primary does not have; they are never stored.
+
+        Raises an AtlasError if the primary cannot be asked."""
+        keys = sorted(transactions(batch))
+        committed: set[int] = set()
+        for first in range(0, len(keys), MAX_ASKED):
+            committed.update(await self._repairs.committed(keys[first : first + MAX_ASKED]))
+        self._sweep([key for key in keys if key not in committed], phantoms=True)
+        return self._audit.stored(batch)
 
     def apply(self) -> Step:
         """Take what was done. Until `withdrawn` and `paid` are called the step is the same or more."""

@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 from atlaskit.cdc.beat import ArrivedBeat
 from atlaskit.cdc.envelope import Fault, read_segment
-from atlaskit.cdc.topics import BY_NAME, CAPTURED, LEDGER
+from atlaskit.cdc.topics import BY_NAME
 from atlaskit.clickhouse.watermark import Place
 from atlaskit.clock import Clock
 from atlaskit.errors import AtlasError
@@ -31,13 +31,13 @@ from atlas_olap_sink.publishing import Outcome, Publisher
 from atlas_olap_sink.quarantine import Quarantine
 from atlas_olap_sink.repairing import Repairs
 from atlas_olap_sink.report import Report
+from atlas_olap_sink.sharing import EVERY_SHARD, LEDGER_PARTITION, partitions_of
 from atlas_olap_sink.store import Store
 from atlas_olap_sink.traces import Inserted, Traces, now_ns
 
 log = structlog.get_logger(__name__)
 
-PARTITIONS = tuple(Partition(topic.name, number) for topic in CAPTURED for number in range(topic.partitions))
-LEDGER_PARTITION = Partition(LEDGER.name, 0)
+PARTITIONS = partitions_of(EVERY_SHARD)
 
 
 class Source(Protocol):
@@ -171,7 +171,7 @@ class Pipeline:
         for segment in batch.segments:
             self._quarantine.keep(segment)
         decoded_at, start_ns = self._clock.monotonic(), now_ns()
-        await self._inserter.insert(self._audit.stored(batch))
+        await self._inserter.insert(self._audit.stored(batch), self._mending.doubt)
         self._advance(batch)
         self._audit.take(batch)
         self._traces.acknowledged(batch, Inserted(start_ns, now_ns()))

@@ -117,6 +117,10 @@ class Repairs:
         done, self._done = self._done, []
         return done
 
+    async def committed(self, keys: Collection[int]) -> frozenset[int]:
+        """Return which of these transactions the primary's ledger has. Raises an AtlasError."""
+        return frozenset(row.key for row in await self._primary.ledger_of_transactions(keys))
+
     async def last_sequences(self) -> Mapping[int, int]:
         """Return the last committed sequence of each writer of the ledger. Raises an AtlasError."""
         return await self._primary.last_sequences()

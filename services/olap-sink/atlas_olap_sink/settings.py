@@ -15,6 +15,7 @@ class Settings(ServiceSettings):
     clickhouse_url: str  # http://user:password@host:port/database
     kafka_bootstrap: Address
     kafka_group: str = "atlas-olap-sink"  # offsets are kept under this name
+    share: bool = False  # divide the shards with the other processes of the group; else each process has all of them
     batch_rows: PositiveInt = Field(default=20_000, le=200_000)  # records taken at a time; bounds memory
     gather: Span = Field(default=parse_span("30ms"), validate_default=True)  # waited for more after a first record
     commit_period: Span = Field(default=parse_span("1s"), validate_default=True)  # between two commits of offsets

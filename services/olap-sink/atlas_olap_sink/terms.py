@@ -36,6 +36,11 @@ class Terms:
         for oldest in list(known)[: max(0, len(known) - self._limit)]:
             del known[oldest]
 
+    def forget(self) -> None:
+        """Forget every text: the ids may mean others now."""
+        for known in self._known.values():
+            known.clear()
+
     async def texts(self, kind: TermKind, tenants: Int64s, ids: Int64s) -> list[str]:
         """Return the text of each id, in order. Raises Unavailable (or TermMissing) if one cannot be had now."""
         if kind is TermKind.SOURCE_TYPE:

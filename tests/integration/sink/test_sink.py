@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -12,6 +13,8 @@ from typing import TypeAlias
 
 import pytest
 from atlaskit.kafka.consumer import Partition, Record
+from atlaskit.postgres.pool import open_pool
+from atlaskit.postgres.repair import PrimaryReader
 
 from .conftest import WRITER, World
 
@@ -96,26 +99,87 @@ async def test_a_killed_engine_proves_nothing_until_it_has_the_rows_again(world:
 async def test_a_term_stops_the_process_at_a_committed_beat(
     world: World, eventually: Eventually, tmp_path: Path
 ) -> None:
+    running = await process(world, tmp_path)
+    try:
+        await world.write(100, 8)
+        await eventually(reaches(world, await world.beat(), *range(10)))
+        running.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(running.wait(), 20) == 0, (tmp_path / "log").read_text()
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
+    assert await world.stored() == await world.committed()
+
+
+def process(world: World, directory: Path, **extra: str) -> Awaitable[asyncio.subprocess.Process]:
     settings = {
         "ATLAS_POSTGRES_DSN": world.stack.primary_dsn("atlas_sink"),
         "ATLAS_CLICKHOUSE_URL": f"{world.stack.clickhouse_url}/atlas",
         "ATLAS_KAFKA_BOOTSTRAP": world.stack.kafka_bootstrap,
-        "ATLAS_PORT_FILE": str(tmp_path / "port"),
+        "ATLAS_PORT_FILE": str(directory / "port"),
+        **extra,
     }
-    with (tmp_path / "log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
+    with (directory / "log").open("wb") as log:
+        return asyncio.create_subprocess_exec(
             sys.executable, "-m", "atlas_olap_sink", env={**os.environ, **settings}, stderr=log
         )
-        try:
-            await world.write(100, 8)
-            await eventually(reaches(world, await world.beat(), *range(10)))
-            process.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(process.wait(), 20) == 0, (tmp_path / "log").read_text()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-    assert await world.stored() == await world.committed()
+
+
+def shards_of(directory: Path) -> list[int]:
+    """Return the shards that a process said last that it has."""
+    said = [line for line in (directory / "log").read_text().splitlines() if "shards of this process" in line]
+    found: list[int] = json.loads(said[-1])["shards"] if said else []
+    return found
+
+
+async def test_two_processes_share_the_shards_and_one_takes_over_when_the_other_is_killed(
+    world: World, eventually: Eventually, tmp_path: Path
+) -> None:
+    places = [tmp_path / name for name in ("one", "other")]
+    for place in places:
+        place.mkdir()
+    shared = {"ATLAS_KAFKA_GROUP": "shared", "ATLAS_SHARE": "true"}
+    one, other = [await process(world, place, **shared) for place in places]
+    try:
+
+        async def divided() -> None:
+            mine, yours = (set(shards_of(place)) for place in places)
+            assert mine
+            assert yours
+            assert mine | yours == set(range(10))
+            assert not mine & yours
+
+        await eventually(divided, 60)
+        for shard in range(10):
+            await world.write(20, shard)
+        await eventually(reaches(world, await world.beat(), *range(10)), 60)
+        other.kill()
+        await other.wait()
+        for shard in range(10):
+            await world.write(20, shard)
+        await eventually(reaches(world, await world.beat(), *range(10)), 60)
+        assert set(shards_of(places[0])) == set(range(10))
+        assert await world.stored() == await world.committed()
+    finally:
+        for running in (one, other):
+            if running.returncode is None:
+                running.kill()
+                await running.wait()
+
+
+async def test_a_writer_that_is_gone_leaves_the_vector_once_all_it_wrote_is_proven(world: World) -> None:
+    async with open_pool(world.stack.primary_dsn("atlas_sink"), max_size=1) as pool:
+        primary = PrimaryReader(pool)
+        last = (await primary.last_sequences())[WRITER]
+        mine = int(await world.primary.fetchval("SELECT pg_backend_pid()"))
+        gone = "INSERT INTO ingest_writers (writer, last_sequence, backend_pid) VALUES ($1, 7, $2)"
+        await world.primary.execute(gone, WRITER + 1, 2**22 + 1)
+        await world.primary.execute(gone, WRITER + 2, mine)
+        proven = {WRITER: last, WRITER + 1: 6, WRITER + 2: 7}
+        assert await primary.retire_writers(proven) == []
+        assert await primary.retire_writers({**proven, WRITER + 1: 7}) == [WRITER + 1]
+        await world.primary.execute("DELETE FROM ingest_writers WHERE writer = $1", WRITER + 2)
 
 
 async def test_a_lost_event_freezes_the_claim_and_is_repaired_from_the_primary(

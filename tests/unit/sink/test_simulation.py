@@ -154,3 +154,20 @@ async def test_a_row_that_cannot_be_read_is_missing_and_comes_from_the_primary()
         await sink.repairs.carry_out_next()
     assert world.committed() == world.engine.rows.keys()
     assert all(_claimed(world, shard) == 1 for shard in SHARDS)
+
+
+async def test_rows_of_a_lost_transaction_whose_dictionary_id_is_lost_too_do_not_hold_up_the_others() -> None:
+    world = World(1)
+    world.chance.random = lambda: 1.0  # type: ignore[method-assign]  # nothing fails here
+    world.unknown.add(77)
+    phantom = history_row((1 << 55) + (500 << 17), 0, attribute_id=77)
+    world.send(Partition(f"atlas.{TABLE}", 0), event(TABLE, phantom))
+    world.write()
+    world.pulse()
+    sink = await started(world)
+    for _ in range(80):
+        world.clock.seconds += 2
+        await sink.pipeline.step()
+        await sink.repairs.carry_out_next()
+    assert world.committed() == world.engine.rows.keys()
+    assert all(_claimed(world, shard) == 1 for shard in SHARDS)

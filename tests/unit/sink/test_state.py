@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from uuid import uuid4
 
-from atlas_olap_sink.keeping import kept_of
+from atlas_olap_sink.keeping import kept_of, proven_writers
 from atlas_olap_sink.ledger import Basis
 from atlas_olap_sink.start import Known, basis_of, starting
 from atlas_olap_sink.state import Mark, Repair, State, beyond_doubt, decoded, in_doubt, marked
 from atlaskit.cdc.intervals import Intervals
-from atlaskit.kafka.consumer import Extent
+from atlaskit.kafka.consumer import Extent, Partition
 
 NOW = 1_000_000
 LIFE = uuid4()
@@ -98,3 +98,10 @@ def test_what_was_inserted_again_is_as_young_as_its_repetition() -> None:
 
 def test_a_repair_is_in_doubt_for_as_long_as_a_restart_may_lose_it() -> None:
     assert in_doubt(STATE.repairs, NOW) == (Repair(None, NOW - 5),)
+
+
+def test_a_writer_is_proven_by_the_partition_that_is_furthest_behind() -> None:
+    one, other = Partition("atlas.entities", 0), Partition("atlas.entities", 1)
+    behind = replace(STATE, ledger=replace(STATE.ledger, offset=9, writers={5: 2}))
+    assert proven_writers({one: STATE, other: behind}, [one, other]) == {5: 2}
+    assert proven_writers({one: STATE}, [one, other]) == {}

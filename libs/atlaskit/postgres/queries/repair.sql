@@ -79,3 +79,11 @@ WHERE shard = $1 AND (tenant_id, attribute_id) > ($2::integer, $3::bigint) ORDER
 -- name: asset_types_page
 SELECT tenant_id, asset_type_id, asset_type, shard, row_version FROM asset_types
 WHERE shard = $1 AND (tenant_id, asset_type_id) > ($2::integer, $3::bigint) ORDER BY tenant_id, asset_type_id LIMIT $4;
+
+-- name: retire_writers
+-- A writer whose backend is gone, and whose last transaction is the one that was proven. A process id that was given again
+-- keeps it a while longer, which harms nothing.
+DELETE FROM ingest_writers AS w USING unnest($1::bigint[], $2::bigint[]) AS proven (writer, last_sequence)
+WHERE w.writer = proven.writer AND w.last_sequence = proven.last_sequence
+    AND NOT EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.pid = w.backend_pid)
+RETURNING w.writer;
