@@ -91,6 +91,13 @@ class Pool:
             with translated("giving a connection back"):
                 await self._pool.release(connection)
 
+    async def renew(self) -> None:
+        """Lend none of the present connections again; each is closed when it comes back.
+
+        A session survives the promotion of its server, and a name leads elsewhere afterwards: what was opened before
+        would be lent for ever."""
+        await self._pool.expire_connections()
+
 
 @asynccontextmanager
 async def open_pool(

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from atlaskit.clickhouse.pool import ClickHouse
 from atlaskit.clickhouse.watermark import read_watermarks
+from atlaskit.errors import Unavailable
 from atlaskit.model import Source
 from atlaskit.postgres.dedicated import open_session
 from atlaskit.postgres.probes import look_at_replica
@@ -17,11 +18,15 @@ from atlas_lag_monitor.supervision import ticks
 
 
 async def poll_replica(dsn: str, settings: Settings, evidence: Evidence) -> NoReturn:
-    """Poll the replica until its connection fails; then raise that error."""
+    """Poll the replica until its connection fails or it is none any more; then raise that error."""
     limit = settings.poll_timeout
     async with open_session(dsn, "atlas-lag-replica", connect_limit=limit) as session:
         async for _ in ticks(settings.poll_interval):
-            evidence.polled(Source.REPLICA, replica_poll(await look_at_replica(session, limit), evidence))
+            look = await look_at_replica(session, limit)
+            evidence.polled(Source.REPLICA, replica_poll(look, evidence))
+            if not look.in_recovery:
+                # It was promoted under this session, which survives that; the name may lead to a standby by now.
+                raise Unavailable("is not in recovery: not a standby")
     raise AssertionError("ticks have no end")
 
 

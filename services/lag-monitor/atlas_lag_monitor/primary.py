@@ -6,6 +6,7 @@ import itertools
 from typing import NoReturn
 
 from atlaskit.clock import Clock
+from atlaskit.errors import Unavailable
 from atlaskit.freshness.fences import Beat
 from atlaskit.postgres.beats import BeatRow, PlacesOf, commit_beat, commit_primary_beat, take_place
 from atlaskit.postgres.dedicated import DedicatedSession, open_session
@@ -42,6 +43,8 @@ class Primary:
                 generation, asked = self._evidence.generation, self._clock.boot()
                 look = await look_at_primary(session, limit)
                 self._evidence.saw_primary(generation, asked, look)
+                if look.in_recovery:
+                    raise Unavailable("is in recovery: not a primary")  # the name may lead to one by now
         raise AssertionError("ticks have no end")
 
     async def beats(self) -> NoReturn:

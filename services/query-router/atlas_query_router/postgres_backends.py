@@ -41,6 +41,8 @@ class PrimaryBackend:
     async def read(self, question: Question, call: Call, worth: Callable[[Proof | None], bool]) -> Reply:
         async with reading(self._pool, call.tenant.tenant_id, call.deadline.require("reading the primary")) as reader:
             probe = await reader.probe_primary(self._clock)
+            if probe.in_recovery:
+                await self._pool.renew()  # the name led to a standby when this was opened
             known = self._board.known()
             proof = None if known is None else prove_primary(known, probe, call.received)
             if not worth(proof):
@@ -73,6 +75,8 @@ class ReplicaBackend:
     async def read(self, question: Question, call: Call, worth: Callable[[Proof | None], bool]) -> Reply:
         async with reading(self._pool, call.tenant.tenant_id, call.deadline.require("reading the replica")) as reader:
             probe = await reader.probe_replica()
+            if not probe.in_recovery:
+                await self._pool.renew()  # it was promoted under us: the replica is another server now
             known = self._board.known()
             proof = None if known is None else prove_replica(known, probe)
             if not worth(proof):
@@ -87,6 +91,8 @@ class ReplicaBackend:
         """Return what a read of the replica would be proven to cover now."""
         async with self._pool.lease(limit) as session:
             seen = await look_at_replica(session, limit)
+        if not seen.in_recovery:
+            await self._pool.renew()
         known = self._board.known()
         streams = seen.receiver_status == "streaming"
         read = ReplicaRead(seen.replayed, seen.in_recovery, seen.system_identifier, streams, seen.receiver_timeline)
