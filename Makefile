@@ -81,6 +81,10 @@ check-freshness: build/protos ## Prove that no claim of freshness is false: simu
 soak: build/protos ## The same again and again with new seeds, for SECONDS=3600
 	@PYTHONPATH=tests:. $(BIN)/python -m checker.run --seed $(or $(SEED),1) --soak $(or $(SECONDS),3600)
 
+.PHONY: replay
+replay: build/protos ## One seed of the simulation again, told as text; SEED=7, and MUTANT=name for what a mutant does with it
+	@PYTHONPATH=tests $(BIN)/python -m checker.sim --replay --seed $(or $(SEED),1) --mutant '$(MUTANT)'
+
 .PHONY: check-processes
 check-processes: build/protos ## A campaign of faults against real processes; SEED=1 EPISODES=8, or SCHEDULE='...' as a failure prints it
 	@PYTHONPATH=tests $(BIN)/python -m checker.processes --seed $(or $(SEED),1) --episodes $(or $(EPISODES),8) --calm $(or $(CALM),5) --schedule '$(SCHEDULE)'

@@ -1,0 +1,69 @@
+"""A slice of the simulation: `make check-freshness` runs a thousand seeds and every mutant."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from checker.campaign import plan_of, replay_of
+from checker.mutants import MUTANTS, Mutant
+from checker.naive import naive
+from checker.sim.faults import Planned
+from checker.sim.run import Plan, simulate
+from checker.verdict import check
+
+SHORT = 4.0  # virtual seconds of faults
+
+
+@pytest.mark.parametrize("seed", [1, 2, 6])
+def test_no_claim_is_false_under_faults(seed: int) -> None:
+    ran = simulate(replace(plan_of(seed), span=SHORT))
+    verdict = check(ran.history)
+    assert sum(verdict.claims.values()) > 100
+    assert len(verdict.faults) + verdict.faults.total() >= 2
+    assert not verdict.violations, f"{verdict.violations[0]}\n{replay_of(seed)}"
+
+
+def test_after_a_failover_every_class_meets_its_budget_again() -> None:
+    plan = Plan(2, span=SHORT, planned=(Planned("promotion", "", 0.5, 2.0),))
+    verdict = check(simulate(plan).history)
+    assert not [one for one in verdict.violations if one.check == "C10"]
+
+
+@pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.quick], ids=lambda one: one.name)
+def test_a_mutant_is_killed(mutant: Mutant) -> None:
+    found: set[str] = set()
+    for seed in (1, 2, 3):
+        found |= {one.check for one in check(simulate(mutant.planned(seed)).history).violations}
+        if found & set(mutant.killed_by):
+            return
+    pytest.fail(f"{mutant.name} is alive: {mutant.breaks}; found {found}")
+
+
+def test_the_naive_twin_is_wrong_under_the_same_faults() -> None:
+    faults = (Planned("replay-paused", "", 0.5, 3.0), Planned("connector-slow", "", 0.5, 3.0))
+    plan = Plan(1, span=SHORT, planned=faults, to_the_end=False)
+    assert check(simulate(plan).history).false_claims == 0
+    assert check(simulate(replace(plan, mutate=naive)).history).false_claims > 0
+
+
+def test_a_seed_is_the_same_run_whatever_the_hashes_of_texts(root: Path) -> None:
+    code = (
+        "from checker.sim.run import *; from checker.campaign import plan_of;"
+        "print(simulate(dataclasses.replace(plan_of(3), span=1.5)).digest())"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", f"import dataclasses; {code}"],
+            env={**os.environ, "PYTHONPATH": str(root / "tests"), "PYTHONHASHSEED": hashes},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hashes in ("1", "2")
+    }
+    assert len(digests) == 1
