@@ -55,7 +55,10 @@ LONGEST = BUDGETS[UseCase.ML_TRAINING].max_staleness
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What one answer has to satisfy. `max_wait` None: as long as the call's deadline allows."""
+    """What one answer has to satisfy. `max_wait` None: as long as the call's deadline allows.
+
+    `pinned_away` says that `sources` is the copy of the page before, and not the first choice of the request.
+    """
 
     use_case: UseCase
     max_staleness: timedelta
@@ -64,6 +67,11 @@ class Requirement:
     at_least: Token | None = None
     max_wait: timedelta | None = None
     want_session_token: bool = False
+    pinned_away: bool = False
+
+    def falls_back_onto(self, source: Source) -> bool:
+        """Tell whether a read of that source is one in place of the first choice."""
+        return self.pinned_away or self.sources[0] is not source
 
 
 def for_use_case(use_case: UseCase) -> Requirement:

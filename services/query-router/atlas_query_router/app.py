@@ -68,7 +68,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def _followed(settings: Settings) -> AsyncIterator[LagBoard]:
-    board = LagBoard(SystemClock(), settings.lag_limit)
+    board = LagBoard(SystemClock(), settings.lag_limit, settings.position_waiters)
     async with open_channel(settings.lag_monitor) as channel, asyncio.TaskGroup() as group:
         following = group.create_task(
             follow(channel, board, settings.lag_interval, settings.lag_silence), name="lag-monitor"

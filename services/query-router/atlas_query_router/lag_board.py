@@ -7,6 +7,7 @@ from collections import OrderedDict
 from datetime import timedelta
 
 from atlaskit.clock import BootInstant, Clock, SuspendWatch
+from atlaskit.errors import Overloaded
 from atlaskit.freshness.progress import Observation, Progress
 from atlaskit.freshness.reading import Known, Reading, known_from
 from atlaskit.model import Source
@@ -15,12 +16,14 @@ from atlaskit.rpc.deadline import Deadline
 
 # Questions that may be unanswered. An answer to an older one proves nothing, which is what its age would say anyway.
 MAX_OPEN_QUESTIONS = 256
+MAX_WAITERS = 1024  # reads that wait for the next reading, all of them woken by it
+RETRY_AFTER = timedelta(milliseconds=200)
 
 
 class LagBoard:
     """Keeps the newest proven reading; older than `limit` since its question was sent, it is unknown."""
 
-    def __init__(self, clock: Clock, limit: timedelta) -> None:
+    def __init__(self, clock: Clock, limit: timedelta, most: int = MAX_WAITERS) -> None:
         self._clock = clock
         self._limit = limit
         self._suspend = SuspendWatch(clock)
@@ -28,6 +31,8 @@ class LagBoard:
         self._nonce = 0
         self._known: Known | None = None
         self._next = asyncio.Event()
+        self._most = most
+        self._waiting = 0
         self._progress = {source: Progress() for source in Source}
 
     def known(self) -> Known | None:
@@ -64,12 +69,20 @@ class LagBoard:
         self._asked.clear()
 
     async def next_reading(self, until: Deadline) -> bool:
-        """Return True once a reading has come that was not there before this call, or False when the time is over."""
+        """Return True once a reading has come that was not there before this call, or False when the time is over.
+
+        Raises Overloaded when as many wait as may.
+        """
+        if self._waiting >= self._most:
+            raise Overloaded("the number of reads that wait for a reading", RETRY_AFTER, "READING_WAITERS_FULL")
+        self._waiting += 1
         try:
             async with asyncio.timeout(until.remaining().total_seconds()):
                 await self._next.wait()
         except TimeoutError:
             return False
+        finally:
+            self._waiting -= 1
         return True
 
     def progress(self, source: Source) -> Progress:

@@ -30,7 +30,8 @@ class Page:
         """Return the requirement for the next page: from the same copy, and not behind the page before."""
         newest = [token for token in (self.at_least, requirement.at_least) if token is not None]
         at_least = max(newest, key=lambda token: (token.epoch, token.lsn), default=None)
-        return replace(requirement, sources=(self.source,), at_least=at_least)
+        away = requirement.sources[0] is not self.source
+        return replace(requirement, sources=(self.source,), at_least=at_least, pinned_away=away)
 
 
 def after(source: Source, epoch: int | None, lsn: Lsn | None, cursor: tuple[int, ...]) -> Page:

@@ -230,7 +230,7 @@ class Router:
         call: Call,
         worth: Callable[[Proof | None], bool],
     ) -> Reply | PassedOver:
-        capped = source is Source.PRIMARY and requirement.sources[0] is not Source.PRIMARY
+        capped = source is Source.PRIMARY and requirement.falls_back_onto(source)
         if capped and (later := self._gate.enter(requirement.use_case, self._clock.monotonic())) is not None:
             return PassedOver(source, PassedOverFor.BUDGET_EXHAUSTED, likely_after=later)
         try:

@@ -28,7 +28,9 @@ class Settings(ServiceSettings):
     lag_limit: Span = timedelta(seconds=1)  # a reading older than this since its question is unknown
     lag_silence: Span = timedelta(seconds=3)  # a stream silent for this long is opened anew
     token_patience: Span = timedelta(milliseconds=100)  # wait for a copy to reach a token before the next is asked
-    position_waiters: PositiveInt = 1024  # reads that wait for a copy to reach a token, each copy; one more is refused
+    position_waiters: PositiveInt = (
+        1024  # reads that wait for a token at a copy, each, or for a reading; one more is refused
+    )
     replica_watch_interval: Span = timedelta(milliseconds=10)  # between looks at the replica while reads wait for it
     olap_watch_interval: Span = timedelta(milliseconds=40)  # the same for ClickHouse, where a look costs some 5 ms
     watch_limit: Span = timedelta(seconds=1)  # the longest a look may take

@@ -13,6 +13,7 @@ from atlas.lag.v1.lag_service_pb2_grpc import LagServiceServicer, add_LagService
 from atlas_query_router.lag_board import MAX_OPEN_QUESTIONS, LagBoard
 from atlas_query_router.lag_stream import follow
 from atlaskit.clock import BootInstant, SystemClock
+from atlaskit.errors import Overloaded
 from atlaskit.freshness.reading import AgedFence, Reading
 from atlaskit.position import Lsn, SourceIdentity
 from atlaskit.rpc.deadline import Deadline
@@ -99,6 +100,21 @@ async def test_a_suspend_drops_what_is_known_and_what_was_asked() -> None:
 async def test_waiting_ends_when_the_time_is_over() -> None:
     board = LagBoard(HandClock(), SECOND)
     assert not await board.next_reading(Deadline.after(timedelta(milliseconds=20)))
+
+
+async def test_no_more_than_may_wait_for_a_reading() -> None:
+    board = LagBoard(HandClock(), SECOND, most=2)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        waits = [group.create_task(board.next_reading(Deadline.after(10 * SECOND))) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await board.next_reading(Deadline.after(SECOND))
+        waits[0].cancel()
+        await asyncio.wait(waits[:1])
+        waits.append(group.create_task(board.next_reading(Deadline.after(10 * SECOND))))
+        await asyncio.sleep(0)
+        assert await board.answer(board.question(), READING)
+        assert [await wait for wait in waits[1:]] == [True, True]
 
 
 class Monitor(LagServiceServicer):

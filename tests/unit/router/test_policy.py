@@ -12,6 +12,7 @@ import pytest
 from atlas_query_router.backends import Call, Reply
 from atlas_query_router.fallback_gate import FallbackGate, Limits
 from atlas_query_router.lag_board import LagBoard
+from atlas_query_router.page_token import after
 from atlas_query_router.position_watch import PositionWatch, Reached
 from atlas_query_router.questions import EntityQuestion, Question
 from atlas_query_router.router import Answer, Refusal, Router
@@ -509,6 +510,18 @@ async def test_a_stampede_of_thousands_onto_the_primary_stays_within_the_cap_und
         primary.hold.set()
     ends = Counter(task.result() for task in asked)
     assert ends == {"primary": 3, "replica": 1000 - 1, "FALLBACK_BUDGET_EXHAUSTED": 2000 - 2}
+
+
+async def test_the_pages_after_a_fallback_are_fallbacks_too() -> None:
+    world = World(fallback_cap=0)
+    await world.poll(replica=MS, primary=MS)
+    world.copies[Source.PRIMARY].script = [world.proof(MS)]
+    page = after(Source.PRIMARY, EPOCH, Lsn(1000), (1,))
+    with pytest.raises(Refusal) as refused:
+        await world.ask(page.pinned(DASHBOARD))
+    assert isinstance(refused.value.error, Overloaded)
+    for unfallen in (for_use_case(UseCase.REALTIME_ALERT), replace(DASHBOARD, sources=(Source.PRIMARY,))):
+        assert (await world.ask(page.pinned(unfallen))).certificate.source is Source.PRIMARY
 
 
 async def outcome(answer: Awaitable[Answer]) -> str:
