@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "build" / "bench"
 PAGE = ROOT / "docs" / "benchmarks.md"
+SECTION = "\n## "
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,35 +75,46 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.machine()}, {platform.system()}, {python}"
 
 
-def page() -> str:
-    """Return `docs/benchmarks.md` as the stored figures make it."""
+def page(before: str = "") -> str:
+    """Return `docs/benchmarks.md` as the stored figures make it; of `before`, what nothing is stored of here stays."""
+    sections = {text.partition("\n")[0]: text.rstrip("\n").splitlines() for text in before.split(SECTION)[1:]}
+    for path in sorted(RESULTS.glob("*.json")):
+        lines = section(path)
+        sections[lines[0]] = lines
     lines = [
         "# Benchmarks",
         "",
         "Every figure is a ratio against the baseline named beside it, taken in the same run on the same machine: the",
         "median of the pairs, with the least and the greatest. The command in front of a table makes it again.",
     ]
-    for path in sorted(RESULTS.glob("*.json")):
-        known = json.loads(path.read_text("utf-8"))
-        measured = known.pop("measured")
-        lines += ["", f"## `make bench-{path.stem}`", "", f"{measured['machine']}.", ""]
-        lines += [
-            "| # | ours / baseline | ratio | range | goal | detail | when, UTC |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        for name, row in sorted(known.items(), key=lambda item: int(item[0][1:])):
-            figure = Figure(**row)
-            spread = f"{figure.low:.2f} to {figure.high:.2f}, {figure.pairs} pairs"
-            lines.append(
-                f"| {name} | {figure.what} | {figure.value:.2f} | {spread} | {figure.goal} | {figure.detail} | "
-                f"{figure.when.removesuffix('+00:00')} |"
-            )
-        if (notes := path.with_suffix(".notes")).exists():
-            lines += ["", "Where the time of a batch goes, CPU microseconds a value:", "", "```"]
-            lines += [*notes.read_text("utf-8").splitlines(), "```"]
+    for heading in sorted(sections):
+        first, *rest = sections[heading]
+        lines += ["", f"{SECTION.strip()} {first}", *rest]
     return "\n".join(lines) + "\n"
 
 
+def section(path: Path) -> list[str]:
+    """Return what the page says of one benchmark, its heading first and without the marks of one."""
+    known = json.loads(path.read_text("utf-8"))
+    measured = known.pop("measured")
+    lines = [f"`make bench-{path.stem}`", "", f"{measured['machine']}.", ""]
+    lines += [
+        "| # | ours / baseline | ratio | range | goal | detail | when, UTC |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in sorted(known.items(), key=lambda item: int(item[0][1:])):
+        figure = Figure(**row)
+        spread = f"{figure.low:.2f} to {figure.high:.2f}, {figure.pairs} pairs"
+        lines.append(
+            f"| {name} | {figure.what} | {figure.value:.2f} | {spread} | {figure.goal} | {figure.detail} | "
+            f"{figure.when.removesuffix('+00:00')} |"
+        )
+    if (notes := path.with_suffix(".notes")).exists():
+        lines += ["", "Where the time of a batch goes, CPU microseconds a value:", "", "```"]
+        lines += [*notes.read_text("utf-8").splitlines(), "```"]
+    return lines
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), "utf-8")
+    PAGE.write_text(page(PAGE.read_text("utf-8") if PAGE.exists() else ""), "utf-8")
     say(f"wrote {PAGE.relative_to(ROOT)}")
