@@ -153,13 +153,14 @@ class Ingest:
 
     async def p6(self) -> Figure:
         """Return the goodput under three times the load that is possible against the greatest there is."""
-        peak = await self.peak()
         seconds = self._seconds * 15
-        runs = [
-            await self.ours(batch=BATCH, rate=3 * peak / BATCH, duration=seconds, timeout=5)
-            for _ in range(min(self._pairs, 3))
-        ]
-        measured = sorted(runs, key=rate)[len(runs) // 2]
+        runs = []
+        for _ in range(min(self._pairs, 3)):
+            # Each has a peak of its own, taken just before: a machine that slows down in between would count as loss.
+            peak = rate(await self.batched())
+            load = await self.ours(batch=BATCH, rate=3 * peak / BATCH, duration=seconds, timeout=5)
+            runs.append((rate(load) / peak, peak, load))
+        _, peak, measured = sorted(runs, key=lambda run: run[0])[len(runs) // 2]
         offer = measured.offers["bench"]
         errors = ", ".join(f"{count:,} {reason}" for reason, count in sorted(offer["errors"].items()))
         memory = measured.cpu.service_memory / 2**20
@@ -169,9 +170,7 @@ class Ingest:
             f"{offer['calls']:,} calls answered, the others: {errors}; p99 {offer['p99_ms']:.0f} ms; "
             f"at most {memory:.0f} MiB"
         )
-        return Figure.of(
-            [rate(run) / peak for run in runs], ">= 0.90", "goodput at 3 times the peak / the peak", detail
-        )
+        return Figure.of([ratio for ratio, *_ in runs], ">= 0.90", "goodput at 3 times the peak / the peak", detail)
 
     async def p7(self) -> Figure:
         """Return the 99th percentile of latency against the median at 70 % of capacity."""
