@@ -73,15 +73,19 @@ def _add(outcome: Outcome, part: Part, plan: Plan, replay: str) -> Verdict:
     return verdict
 
 
-def kill(mutant: Mutant, first: int) -> Killed:
-    """Run seeds of a mutant until one of its checks notices it."""
+def kill(name: str, first: int) -> Killed:
+    """Run seeds of the mutant of this name until one of its checks notices it."""
+    mutant = chosen(name)[0]
     for number in range(1, mutant.seeds + 1):
         seed = first + number - 1
-        verdict = check(simulate(mutant.planned(seed)).history)
+        try:
+            verdict = check(simulate(mutant.planned(seed)).history)
+        except SimulationError:
+            continue  # a mutant may break a service altogether; another seed shows what it does while it runs
         found = {one.check for one in verdict.violations}
-        for name in mutant.killed_by:
-            if name in found:
-                return Killed(mutant.name, name, number, replay_of(seed, mutant.name))
+        for one in mutant.killed_by:
+            if one in found:
+                return Killed(mutant.name, one, number, replay_of(seed, mutant.name))
     return Killed(mutant.name, "", mutant.seeds, replay_of(first, mutant.name))
 
 
@@ -99,7 +103,7 @@ class Campaign:
     def run(self, mutants: Sequence[Mutant]) -> None:
         """Work until the time or the seeds are used up."""
         with ProcessPoolExecutor(WORKERS) as pool:
-            killing: set[Future[Killed]] = {pool.submit(kill, mutant, self.seed) for mutant in mutants}
+            killing: set[Future[Killed]] = {pool.submit(kill, mutant.name, self.seed) for mutant in mutants}
             chunks, running = self._chunks(), set[Future[Part]]()
             while True:
                 while len(running) + len(killing) < WORKERS + 1 and (chunk := next(chunks, None)) is not None:

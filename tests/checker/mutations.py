@@ -404,3 +404,76 @@ def without_request_id(run: Run) -> Iterator[None]:
     """Each attempt of a write is a new request."""
     run.clients.fresh_ids = True
     yield
+
+
+# -- the audit against the ledger
+
+
+def ledger_ignored(run: Run) -> Any:
+    """A beat is proven as soon as it has arrived."""
+    audit: Any = import_module("atlas_olap_sink.audit")
+    ledger: Any = import_module("atlas_olap_sink.ledger")
+    return _both(
+        patch.object(audit.Shard, "_flaws", lambda *_: iter(())),
+        patch.object(ledger.Ledger, "whole_before", lambda *_: True),
+    )
+
+
+@contextmanager
+def _both(one: Any, other: Any) -> Iterator[None]:
+    with one, other:
+        yield
+
+
+@contextmanager
+def vector_ignored(_: Run) -> Iterator[None]:
+    """A gap in a writer's series is noticed only when the series goes on."""
+    ledger: Any = import_module("atlas_olap_sink.ledger")
+    real = ledger.Ledger.beat
+
+    def beat(self: Any, arrived: Any) -> None:
+        real(self, dataclasses.replace(arrived, vector={}))
+
+    with patch.object(ledger.Ledger, "beat", beat):
+        yield
+
+
+@contextmanager
+def vector_compared_with_equal(_: Run) -> Iterator[None]:
+    """Whoever committed between a beat's snapshot and its commit is taken for a contradiction."""
+    ledger: Any = import_module("atlas_olap_sink.ledger")
+    real = ledger.Ledger.beat
+
+    def beat(self: Any, arrived: Any) -> None:
+        if any(self.writers.get(writer, 0) != last for writer, last in arrived.vector.items()):
+            self.contradiction = "the vector is another"
+        real(self, arrived)
+
+    with patch.object(ledger.Ledger, "beat", beat):
+        yield
+
+
+@contextmanager
+def repair_only_inserts(run: Run) -> Iterator[None]:
+    """What a failover lost stays in ClickHouse; the slot had run ahead of the standby."""
+
+    async def nothing(*_: Any, **__: Any) -> None:
+        return
+
+    run.world.connector.bounded = False
+    with patch.object(sink_store, "purge", nothing):
+        yield
+
+
+@contextmanager
+def poison_skipped(_: Run) -> Iterator[None]:
+    """What cannot be read is put aside, and the watermark goes on."""
+    pipeline: Any = import_module("atlas_olap_sink.pipeline")
+    audit: Any = import_module("atlas_olap_sink.audit")
+    real = pipeline.read_segment
+
+    def read(*args: Any) -> Any:
+        return dataclasses.replace(real(*args), faults=())
+
+    with patch.object(pipeline, "read_segment", read), patch.object(audit.Shard, "_flaws", lambda *_: iter(())):
+        yield

@@ -128,7 +128,8 @@ class Connector:
         self.delay = 0.0
         self.drop_tail_at_restart = False
         self.drop = 0  # events to drop, one by one
-        self.dropped: list[bytes] = []
+        self.drop_whole = 0  # transactions of ingest to drop with everything they hold
+        self.spoil = 0  # events to make unreadable
         self.doubled = 0
         self._data: asyncio.Future[None] | None = None
         self._server: Server | None = None
@@ -203,7 +204,7 @@ class Connector:
         if self.bounded:
             end = min((standby.received for standby in self.world.cluster.standbys_of(server)), default=position)
         while position < end and len(events) < self.most:
-            of_next = events_of(self.timeline.commits[position])
+            of_next = self._left_of(self.timeline.commits[position], within)
             taken = of_next[within : within + self.most - len(events)]
             events += taken
             within += len(taken)
@@ -213,16 +214,28 @@ class Connector:
             return None
         return self._harmed(events), position, within
 
+    def _left_of(self, commit: Commit, within: int) -> list[Event]:
+        """The events of a transaction; none of one that is dropped whole."""
+        events = events_of(commit)
+        rows = not within and any(table == "entity_attributes" for table, _ in commit.changes)
+        if self.drop_whole and rows:
+            self.drop_whole -= 1
+            commit.events = events = []
+        return events
+
     def _harmed(self, events: list[Event]) -> list[Event]:
-        """The events with the faults that were ordered: some dropped, some twice."""
-        if not self.drop and not self.doubled:
+        """The events with the faults that were ordered: some dropped, some spoilt, some twice."""
+        if not self.drop and not self.doubled and not self.spoil:
             return events
         kept = []
         for at, value in events:
             beat = b"_beat" in value
             if self.drop and not beat:
                 self.drop -= 1
-                self.dropped.append(value)
+                continue
+            if self.spoil and not beat:
+                self.spoil -= 1
+                kept.append((at, value[:-3]))
                 continue
             kept.append((at, value))
             if self.doubled and not beat:

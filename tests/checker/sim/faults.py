@@ -260,6 +260,18 @@ def _event_dropped(run: Run, planned: Planned) -> End:
     return lambda: None
 
 
+def _transaction_dropped(run: Run, planned: Planned) -> End:
+    """The next transactions of ingest are lost whole, with their rows of the ledger; perhaps nothing follows them."""
+    run.world.connector.drop_whole += int(planned.choice(run, 1, 1, 2))
+    return lambda: None
+
+
+def _poisoned(run: Run, planned: Planned) -> End:
+    """Events arrive that nobody can read."""
+    run.world.connector.spoil += int(planned.choice(run, 1, 1, 3))
+    return lambda: None
+
+
 def _tail_dropped(run: Run, planned: Planned) -> End:
     """The connector dies in the middle of a transaction and forgets the rest of it."""
     connector = run.world.connector
@@ -324,12 +336,16 @@ KINDS: dict[str, Kind] = {
     "kafka-killed": _kafka_killed,
     "sync-wait-cancelled": _cancel_waits,
     "event-dropped": _event_dropped,
+    "transaction-dropped": _transaction_dropped,
+    "poisoned": _poisoned,
     "tail-dropped": _tail_dropped,
     "topic-truncated": _topic_truncated,
     "slot-recreated": _slot_recreated,
 }
 # Losses between PostgreSQL and the sink, which only the audit of the ledger can notice.
-OF_THE_LEDGER = frozenset({"event-dropped", "tail-dropped", "topic-truncated", "slot-recreated"})
+OF_THE_LEDGER = frozenset(
+    {"event-dropped", "transaction-dropped", "poisoned", "tail-dropped", "topic-truncated", "slot-recreated"}
+)
 _WEIGHTS = {"pause": 4.0, "kill": 4.0, "cut": 4.0, "slow-link": 3.0, "one-way": 2.0, "promotion": 1.5, "stop": 1.0}
 # Kinds that take a server away: one of them at a time.
 _OF_SERVERS = frozenset({"standby-crash", "primary-crash", "promotion", "clickhouse-restart", "kafka-killed"})
