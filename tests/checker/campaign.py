@@ -80,8 +80,9 @@ def kill(name: str, first: int) -> Killed:
         seed = first + number - 1
         try:
             verdict = check(simulate(mutant.planned(seed)).history)
-        except SimulationError:
-            continue  # a mutant may break a service altogether; another seed shows what it does while it runs
+        except SimulationError as broken:
+            # The mutation does not fit the product any more: it has to be written anew.
+            return Killed(f"{mutant.name} broke a service: {str(broken).strip().splitlines()[-1][:200]}", "", number)
         found = {one.check for one in verdict.violations}
         for one in mutant.killed_by:
             if one in found:

@@ -200,15 +200,6 @@ MUTANTS: tuple[Mutant, ...] = (
         _faults(("primary-crash", "", 2.0, 0.4), ("primary-crash", "", 5.0, 0.4)),
     ),
     Mutant(
-        "retry-without-request-id",
-        "a repeat of a write is a new request",
-        ("C1", "C4"),
-        m.without_request_id,
-        _faults(
-            *(("slow-link", "clients|ingest", 0.4 + step, 0.3, 2.5) for step in range(6)), pace=BUSY, corrections=0.7
-        ),
-    ),
-    Mutant(
         "tenant-filter-dropped",
         "one copy answers with every tenant's rows",
         ("C7", "C2", "C3"),

@@ -184,10 +184,10 @@ def published_early(_: Run) -> Iterator[None]:
     """Rows go out on the side; the watermark does not wait for them."""
     real = inserting.Inserter.insert
 
-    async def insert(self: Any, batch: Any) -> None:
+    async def insert(self: Any, *args: Any) -> None:
         async def later() -> None:
             await asyncio.sleep(0.15)
-            await real(self, batch)
+            await real(self, *args)
 
         asyncio.get_running_loop().create_task(later())
 
@@ -208,6 +208,26 @@ def any_monitor(known: Any, read: Any, needed: Any) -> Any:
     return proofs.prove_olap(known, dataclasses.replace(read, watermarks=marks), needed)
 
 
+class _Alike(str):
+    """A text that is equal to every other."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, _: object) -> bool:
+        return True
+
+    def __ne__(self, _: object) -> bool:
+        return False
+
+    def __str__(self) -> str:
+        return self
+
+
+async def _alike(*_: Any, **__: Any) -> str:
+    return _Alike("any")
+
+
 @contextmanager
 def no_incarnation(run: Run) -> Iterator[None]:
     """Every watermark counts, whichever life of the server it is of."""
@@ -217,16 +237,14 @@ def no_incarnation(run: Run) -> Iterator[None]:
         rows = [row for row in engine.marks.values() if row["table_name"] in tables and row["shard"] in shards]
         return [tuple(row[name] for name in engine_of._MARK) for row in rows]
 
-    async def fixed(*_: Any, **__: Any) -> str:
-        return "any"
-
     def prove(known: Any, read: Any, needed: Any) -> Any:
         every = [dataclasses.replace(mark, incarnation="any") for mark in read.watermarks]
-        return proofs.prove_olap(known, dataclasses.replace(read, watermarks=every), needed)
+        whichever = {"incarnation_before": "any", "incarnation_after": "any"}
+        return proofs.prove_olap(known, dataclasses.replace(read, watermarks=every, **whichever), needed)
 
     with (
         patch.dict(engine_of._HANDLERS, {"proven_watermarks": marks}),
-        patch.object(olap_backend.watermark, "read_incarnation", fixed),
+        patch.object(olap_backend.watermark, "read_incarnation", _alike),
         patch.object(olap_backend, "prove_olap", prove),
     ):
         yield
@@ -234,18 +252,8 @@ def no_incarnation(run: Run) -> Iterator[None]:
 
 @contextmanager
 def incarnation_read_once(_: Run) -> Iterator[None]:
-    """What was read of the incarnation before the query stands for after it."""
-    real = watermark.read_incarnation
-    first: dict[Any, Any] = {}
-
-    async def read(clickhouse: Any, limit: timedelta = watermark.CALL_LIMIT) -> Any:
-        task = asyncio.current_task()
-        if task in first:
-            return first.pop(task)
-        found = first[task] = await real(clickhouse, limit)
-        return found
-
-    with patch.object(olap_backend.watermark, "read_incarnation", read):
+    """The incarnation that the watermarks name stands for that after the query."""
+    with patch.object(olap_backend.watermark, "read_incarnation", _alike):
         yield
 
 
@@ -397,13 +405,6 @@ def never_degraded(*args: Any, **named: Any) -> Any:
 
 
 _CERTIFY = certificate.certify
-
-
-@contextmanager
-def without_request_id(run: Run) -> Iterator[None]:
-    """Each attempt of a write is a new request."""
-    run.clients.fresh_ids = True
-    yield
 
 
 # -- the audit against the ledger

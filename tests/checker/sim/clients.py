@@ -104,7 +104,6 @@ class Clients:
         self.tokens: list[str] = []
         self.met: set[tuple[str, tuple[str, ...]]] = set()  # classes that met their budget since the healing
         self.tried: set[tuple[str, tuple[str, ...]]] = set()  # in the whole run
-        self.fresh_ids = False  # each attempt of a write under an id of its own: a mutant
         self.token_lost: set[int] = set()  # reads whose token was of a timeline that is over
         self.claims = 0
         self.healed_from = 0  # the first op after the healing
@@ -194,8 +193,6 @@ class Clients:
 
     async def _delivered(self, op: int, method: str, request: Any) -> str:
         for attempt in range(6):
-            if self.fresh_ids:
-                request.request_id = str(UUID(int=self.chance.getrandbits(128), version=4))
             try:
                 response, _ = await call(
                     self.process, self.world.processes[self.ingest], method, request, self.chance.choice((2.0, 5.0))
@@ -276,6 +273,8 @@ class Clients:
         policy = chance.choices(("wait", "fail_fast", "degrade"), (2, 4, 3))[0]
         message.policy = _POLICIES[policy]
         only = chance.choice(("primary", "replica", "olap")) if chance.random() < 0.2 else None
+        if only == "olap" and limit < SECOND:
+            only = None  # beats and polls are farther apart than that
         if only is not None:
             sources = (only,)
             message.only_source = _SOURCES[only]

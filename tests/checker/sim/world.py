@@ -53,14 +53,14 @@ class SimWorld(World):
         self.connector = Connector(self, self.processes["connect"], self.broker)
         self._asked: dict[int, Callable[[], object]] = {}
         for name in SERVICES:
-            self._equip(self.processes[name])
+            self.equip(self.processes[name])
 
     def resolve(self, process: Process, name: str) -> Server:
         held = self.stale_names.get((process.name, name))
         return self.cluster.servers[held] if held is not None else self.cluster.resolve(name)
 
-    def begin(self) -> None:
-        """Register the tenants and start everything."""
+    def register_tenants(self) -> None:
+        """Put the tenants where CreateTenant would."""
         for tenant, spread in SPREADS.items():
             self.cluster.timelines[0].store.tenants[tenant] = {
                 "tenant_id": tenant,
@@ -71,6 +71,10 @@ class SimWorld(World):
                 "entity_hash_key": bytes(16),
                 "created_at": datetime(2026, 1, 1, tzinfo=UTC),
             }
+
+    def begin(self) -> None:
+        """Register the tenants and start everything."""
+        self.register_tenants()
         self.standby.process.run(self.standby.follow(self.primary), "walreceiver")
         self.processes["connect"].run(self.connector.run(), "connector")
         for name in SERVICES:
@@ -82,7 +86,7 @@ class SimWorld(World):
     def start_second_monitor(self) -> None:
         """Another lag monitor beside the first, as a deployment has it; the router goes on following the first."""
         process = self.processes[SECOND_MONITOR] = Process(self, SECOND_MONITOR)
-        self._equip(process)
+        self.equip(process)
         start("lag-monitor", process, self.knobs)
 
     def restart(self, name: str) -> None:
@@ -90,12 +94,13 @@ class SimWorld(World):
         process = self.processes[name]
         process.kill()
         process.restart()
-        self._equip(process)
+        self.equip(process)
         self.start(name)
 
     # -- calls of ClickHouse, which the services make on threads
 
-    def _equip(self, process: Process) -> None:
+    def equip(self, process: Process) -> None:
+        """Let calls on threads of this process be calls of ClickHouse."""
         loop = process.loop
 
         def call(function: Callable[..., Any], args: tuple[Any, ...]) -> asyncio.Future[Any]:
