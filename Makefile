@@ -83,7 +83,7 @@ soak: build/protos ## The same again and again with new seeds, for SECONDS=3600
 
 .PHONY: replay
 replay: build/protos ## One seed of the simulation again, told as text; SEED=7, and MUTANT=name for what a mutant does with it
-	@PYTHONPATH=tests $(BIN)/python -m checker.sim --replay --seed $(or $(SEED),1) --mutant '$(MUTANT)'
+	@PYTHONPATH=tests $(BIN)/python -m checker.sim --replay --seed $(or $(SEED),1) --mutant '$(MUTANT)' $(if $(ACCEPT),--accept)
 
 .PHONY: check-processes
 check-processes: build/protos ## A campaign of faults against real processes; SEED=1 EPISODES=8, or SCHEDULE='...' as a failure prints it

@@ -16,7 +16,9 @@ from checker.mutants import MUTANTS, Mutant
 from checker.naive import naive
 from checker.outcome import Mutant as Killed
 from checker.outcome import Outcome
+from checker.sim import clickhouse, pins
 from checker.sim.loop import SimulationError
+from checker.sim.pg import statements as postgres
 from checker.sim.run import Plan, simulate
 from checker.sim.story import tell
 from checker.verdict import Verdict, check
@@ -207,7 +209,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--mutants", default="all", help="all, none, or names with commas")
     parser.add_argument("--replay", action="store_true", help="run only the seed and tell what happened")
     parser.add_argument("--mutant", default="", help="of a replay: what is broken; naive: the twin")
+    parser.add_argument("--accept", action="store_true", help="pin the product's statements as they are now")
     asked = parser.parse_args(arguments)
+    if asked.accept:
+        pins.accept({"postgres": postgres.handled(), "clickhouse": clickhouse.handled()})
+        return 0
     if asked.replay:
         return replay(asked.seed, asked.mutant, asked.out)
     campaign = Campaign(asked.seed, asked.seconds, asked.seeds)
@@ -247,7 +253,11 @@ def replay(seed: int, mutant: str, folder: Path | None) -> int:
         plan = replace(plan_of(seed), mutate=naive)
     else:
         plan = chosen(mutant)[0].planned(seed) if mutant else plan_of(seed)
-    ran = simulate(plan)
+    try:
+        ran = simulate(plan)
+    except SimulationError as broken:
+        say(str(broken))
+        return 1
     ran.history.replay = replay_of(seed, mutant)
     verdict = check(ran.history)
     for line in tell(ran, verdict):

@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncpg import exceptions as pg
 from atlaskit.sql import load
+from checker.sim import pins
 from checker.sim.loop import SimulationError
 from checker.sim.pg import copy, ingest, monitor, reads, repair, sink, small_groups
 from checker.sim.pg.session import Backend
@@ -42,6 +43,7 @@ def _roll_back(backend: Backend) -> list[dict[str, Any]]:
     return []
 
 
+MODULES: tuple[Any, ...] = (ingest, monitor, reads, repair, sink)
 _CONTROL: dict[str, Handler] = {
     "BEGIN": _begin,
     "BEGIN ISOLATION LEVEL REPEATABLE READ": _begin_repeatable,
@@ -50,20 +52,22 @@ _CONTROL: dict[str, Handler] = {
 }
 
 
+def handled() -> dict[str, str]:
+    """The statements that have a handler, by name."""
+    named = load(files("atlaskit.postgres") / "queries")
+    return {name: named[name] for module in MODULES for name in module.HANDLERS if name in named}
+
+
 class PgStatements:
     """Runs the product's statements by name."""
 
     def __init__(self) -> None:
         named = load(files("atlaskit.postgres") / "queries")
         self.handlers: dict[str, Handler] = {
-            name: handler
-            for module in (ingest, monitor, reads, repair, sink)
-            for name, handler in module.HANDLERS.items()
+            name: handler for module in MODULES for name, handler in module.HANDLERS.items()
         }
         self._by_text = {text: name for name, text in named.items()}
-        self.stale = sorted(set(self.handlers) - set(named))
-        if self.stale:
-            raise SimulationError(f"statements that the product does not have any more: {self.stale}")
+        pins.check("postgres", named, self.handlers)
 
     def run(self, backend: Backend, text: str, args: tuple[Any, ...]) -> Any:
         if not backend.server.ready:
