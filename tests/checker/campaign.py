@@ -17,6 +17,7 @@ from checker.naive import naive
 from checker.outcome import Mutant as Killed
 from checker.outcome import Outcome
 from checker.sim import clickhouse, pins
+from checker.sim.clients import Pace
 from checker.sim.loop import SimulationError
 from checker.sim.pg import statements as postgres
 from checker.sim.run import Plan, simulate
@@ -42,7 +43,9 @@ class Part:
 
 def plan_of(seed: int) -> Plan:
     """Return what a seed of a campaign does: two faults at least."""
-    return Plan(seed, count=LEAST_FAULTS + seed % (MOST_FAULTS - LEAST_FAULTS + 1))
+    return Plan(
+        seed, span=4.5, readers=12, pace=Pace(0.12, 0.03), count=LEAST_FAULTS + seed % (MOST_FAULTS - LEAST_FAULTS + 1)
+    )
 
 
 def replay_of(seed: int, mutant: str = "") -> str:
@@ -106,11 +109,14 @@ class Campaign:
     def run(self, mutants: Sequence[Mutant]) -> None:
         """Work until the time or the seeds are used up."""
         with ProcessPoolExecutor(WORKERS) as pool:
-            killing: set[Future[Killed]] = {pool.submit(kill, mutant.name, self.seed) for mutant in mutants}
+            left, killing = list(mutants), set[Future[Killed]]()
             chunks, running = self._chunks(), set[Future[Part]]()
             while True:
-                while len(running) + len(killing) < WORKERS + 1 and (chunk := next(chunks, None)) is not None:
+                # Seeds and mutants in turn; what is left of the mutants goes on when the time of the seeds is over.
+                while len(running) < WORKERS and (chunk := next(chunks, None)) is not None:
                     running.add(pool.submit(run_seeds, chunk))
+                while left and len(killing) < WORKERS:
+                    killing.add(pool.submit(kill, left.pop(0).name, self.seed))
                 if not running and not killing:
                     break
                 pending: list[Future[Any]] = [*running, *killing]

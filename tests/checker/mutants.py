@@ -111,10 +111,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "replica-position-cached",
-        "a replayed position outlives the connection that it was read m.on, across a crash of the standby",
+        "a replayed position outlives the connection that it was read on, across a crash of the standby",
         ("C1",),
         m.cached_position,
-        _faults(*(("standby-crash", "", 0.5 + step, 0.15) for step in range(7)), readers=16, pace=BUSY),
+        _faults(*(("standby-crash", "", 0.5 + 2 * step, 0.15, 1.2) for step in range(4)), readers=16, pace=BUSY),
     ),
     Mutant(
         "replica-position-of-another",
@@ -126,13 +126,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "olap-published-early",
-        "a m.watermark is published before its rows are acknowledged",
+        "a watermark is published before its rows are acknowledged",
         ("C1",),
         m.published_early,
     ),
     Mutant(
         "olap-greatest-watermark",
-        "the greatest m.watermark of the shards counts, not the least",
+        "the greatest watermark of the shards counts, not the least",
         ("C1",),
         _put((m.proofs, "min", max)),
         _faults(*(("partition-stalled", "", 0.3 + at, 0.9) for at in range(7))),
@@ -146,7 +146,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "olap-one-shard-of-a-tenant",
-        "the m.watermark of one shard is taken for a tenant m.on several",
+        "the watermark of one shard is taken for a tenant on several",
         ("C1",),
         _put((m.olap_backend, "prove_olap", m.one_place_for_all)),
         _faults(*(("partition-stalled", "", 0.3 + at, 0.9) for at in range(7))),
@@ -194,7 +194,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "acknowledged-before-durable",
-        "a commit is acknowledged before it is m.on disk",
+        "a commit is acknowledged before it is on disk",
         ("C1",),
         m.acknowledged_before_durable,
         _faults(("primary-crash", "", 2.0, 0.4), ("primary-crash", "", 5.0, 0.4)),
@@ -208,7 +208,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "pushed-age",
-        "a m.reading counts from its arrival, without the nonce",
+        "a reading counts from its arrival, without the nonce",
         ("C1",),
         m.pushed_age,
         _faults(("slow-link", "query-router|lag-monitor", 0.5, 7.0, 0.2), ("replay-slow", "", 0.5, 7.0, 0.4)),
@@ -279,7 +279,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "primary-identity-not-read",
-        "which server answers is not read m.on its connection",
+        "which server answers is not read on its connection",
         ("C1",),
         _put((m.postgres_backends, "prove_primary", m.any_primary)),
         _faults(("promotion", "", 1.0, 5.0), mode=PrimaryMode.QUORUM),

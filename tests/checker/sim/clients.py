@@ -39,6 +39,7 @@ _POLICIES = {
 }
 _SOURCES = {name: fpb.DataSource.Value(f"DATA_SOURCE_{name.upper()}") for name in ("primary", "replica", "olap")}
 _NAMES = {number: name for name, number in _SOURCES.items()} | {fpb.DATA_SOURCE_LAKE: "lake"}
+_FINEST = {"primary": 0, "replica": SECOND // 2, "olap": SECOND}  # what a source can prove when all is well
 _WEIGHTS = {"realtime_alert": 3, "dashboard": 4, "operational_report": 2, "analytics": 5, "historical": 1}
 
 
@@ -273,8 +274,8 @@ class Clients:
         policy = chance.choices(("wait", "fail_fast", "degrade"), (2, 4, 3))[0]
         message.policy = _POLICIES[policy]
         only = chance.choice(("primary", "replica", "olap")) if chance.random() < 0.2 else None
-        if only == "olap" and limit < SECOND:
-            only = None  # beats and polls are farther apart than that
+        if only is not None and limit < _FINEST[only]:
+            only = None  # fences, beats and polls are farther apart than that
         if only is not None:
             sources = (only,)
             message.only_source = _SOURCES[only]

@@ -177,6 +177,7 @@ def _slow_fsync(run: Run, planned: Planned) -> End:
 
 def _crash_standby(run: Run, planned: Planned) -> End:
     standby = run.world.cluster.resolve("replica")
+    standby.recovery = planned.choice(run, 0.05, 0.2, 0.6)
     standby.crash()
     return standby.start
 

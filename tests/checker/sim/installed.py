@@ -19,6 +19,7 @@ from unittest.mock import patch
 import asyncpg
 import clickhouse_connect
 import structlog
+from atlas_lag_monitor import evidence
 from checker.sim import kafka, services
 from checker.sim.clickhouse import Client
 from checker.sim.pg import driver
@@ -61,6 +62,7 @@ def installed(world: SimWorld, seed: int) -> Iterator[None]:
             for name, fake in fakes.items():
                 if name in vars(module):
                     put(module, name, fake)
+        put(evidence, "MARKERS_IN_A_READING", world.knobs.markers)
         random.seed(seed)
         yield
 

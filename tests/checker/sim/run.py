@@ -223,11 +223,12 @@ def _knobs(chance: random.Random, mode: PrimaryMode) -> Knobs:
     return Knobs(
         mode=mode,
         fence_interval=ms(20, 40, 60),
-        beat_interval=ms(100, 100, 200),
+        beat_interval=ms(100, 200, 200),
         primary_beat_interval=ms(25, 50) if mode is PrimaryMode.QUORUM else ms(250),
         lag_interval=ms(40, 60, 100),
         poll_interval=ms(75, 150),
         olap_poll_interval=ms(150, 300),
+        markers=chance.choice((10, 16, 24, 64)),
         writers=chance.choice((1, 2, 3)),
         copy_way=chance.choice(("direct", "direct", "staged")),
     )

@@ -39,6 +39,7 @@ class Knobs:
     lag_interval: timedelta = timedelta(milliseconds=40)
     poll_interval: timedelta = timedelta(milliseconds=75)
     olap_poll_interval: timedelta = timedelta(milliseconds=300)
+    markers: int = 64  # fences and beats in a reading; fewer make claims older, never false
     writers: int = 3
     copy_way: str = "direct"
     router: dict[str, Any] = field(default_factory=dict)

@@ -76,6 +76,7 @@ class Server:
         self.received_lsn = last
         self.replay_paused = False
         self.replay_delay = 0.0
+        self.recovery = 0.2  # seconds from the start of a standby until it has replayed its own log
         self.slow_fsync = self.slow_query = 0.0
         self.upstream: Server | None = None
         self.synchronous: tuple[str, ...] = ()  # standbys of which one must have a commit before it is acknowledged
@@ -281,7 +282,7 @@ class Server:
             self._restore_sequences()
 
     async def _recover(self, upstream: Server) -> None:
-        await asyncio.sleep(self.chance.uniform(0.05, 0.6))
+        await asyncio.sleep(self.recovery)
         while self.replay_paused:  # noqa: ASYNC110 - virtual time costs nothing
             await asyncio.sleep(0.05)
         self.replay(self.received, self.received_lsn)
