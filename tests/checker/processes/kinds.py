@@ -22,6 +22,7 @@ LINKS = tuple(
 )
 POWER_LOSS_SECONDS = 5.0
 HISTORY_TABLES = ("entity_analytics_events",)
+TOPICS = ("atlas.entity_attributes", "atlas.ingest_batches")
 
 Kind = Callable[[World, Workload, Planned], AbstractAsyncContextManager[None]]
 
@@ -99,6 +100,12 @@ async def _clock_stepped(world: World, load: Workload, planned: Planned) -> Asyn
         world.step_clock(planned.target, 0.0)
 
 
+@asynccontextmanager
+async def _row_lost(world: World, _: Workload, planned: Planned) -> AsyncIterator[None]:
+    await world.lose_row(TOPICS[int(planned.after * 10) % len(TOPICS)])
+    yield
+
+
 KINDS: dict[str, Kind] = {
     "kill": _killed_for_a_while,
     "kill_store": _killed_for_a_while,
@@ -115,6 +122,7 @@ KINDS: dict[str, Kind] = {
     "connector_restart": _connector_restarted_in_mid_copy,
     "lost_parts": _parts_lost,
     "clock_step": _clock_stepped,
+    "lost_row": _row_lost,
 }
 
 CHOICES: dict[str, Choice] = {
@@ -133,4 +141,5 @@ CHOICES: dict[str, Choice] = {
     "connector_restart": Choice(("connect",), 0.5, 2.0),
     "lost_parts": Choice(("clickhouse",), 0.1, 0.5),
     "clock_step": Choice(SERVICES, 1.0, 3.0),
+    "lost_row": Choice(("olap-sink",), 0.1, 0.5),
 }

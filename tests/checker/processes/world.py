@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from atlas_local.faults.links import Links, open_links
 from atlas_local.launch import Launched, launched
 from atlas_local.migrations import apply_migrations
+from atlas_local.process import until
 from atlas_local.stack import LocalStack, StackOptions, local_stack
 from grpc import aio
 
-STEPPED = Path(__file__).with_name("stepped.py")
+FAULTY = Path(__file__).with_name("faulty.py")
 SERVICES = ("ingest", "query-router", "lag-monitor", "olap-sink")
 # A channel gives up what does not answer as soon as a caller of a campaign does.
 _OPTIONS = [
@@ -40,20 +44,28 @@ class World:
 
     def step_clock(self, service: str, seconds: float) -> None:
         """Let the wall clock of a service be wrong by so many seconds from now on."""
-        _offset(self.folder, service).write_text(str(seconds))
+        (self.folder / f"{service}.clock").write_text(str(seconds))
 
+    async def lose_row(self, topic: str, limit: float = 30.0) -> dict[str, Any]:
+        """Let the sink lose the next row of a topic that it reads, and return what it was once it is lost.
 
-def _offset(folder: Path, service: str) -> Path:
-    return folder / f"{service}.clock"
+        Raises TimeoutError if none came within `limit` seconds; then none will be lost."""
+        told, report = self.folder / "olap-sink.lose", self.folder / "olap-sink.lost"
+        report.unlink(missing_ok=True)
+        told.write_text(topic)
+        try:
+            async with asyncio.timeout(limit):
+                await until(report.exists, every=0.01)
+        finally:
+            told.unlink(missing_ok=True)
+        lost: dict[str, Any] = json.loads(report.read_text())
+        return lost
 
 
 @asynccontextmanager
 async def open_world(folder: Path, seed: int = 0) -> AsyncIterator[World]:
     """Yield a world of its own; its logs lie below `folder`, and nothing of it runs on."""
-    programs = {}
-    for service in SERVICES:
-        _offset(folder, service).write_text("0")
-        programs[service] = [str(STEPPED), str(_offset(folder, service)), f"atlas_{service.replace('-', '_')}"]
+    programs = {service: [str(FAULTY), str(folder), service] for service in SERVICES}
     async with open_links(seed) as links, local_stack(StackOptions(links=links)) as stack:
         await apply_migrations(stack)
         async with (
