@@ -95,6 +95,10 @@ class PostgresServer(ChildProcess):
         """Stop applying WAL on the replica: it goes on receiving and answering, ever older. On a primary it fails."""
         await self.run_file(_SQL / "pause_replay.sql")
 
+    async def promote(self) -> None:
+        """Make a standby a primary, on a new timeline, and return when it takes writes. On a primary it fails."""
+        await self.run_file(_SQL / "promote.sql", database="postgres")
+
     async def resume_replay(self) -> None:
         """Let the replica apply WAL again."""
         await self.run_file(_SQL / "resume_replay.sql")
@@ -165,7 +169,7 @@ class PostgresCluster:
         """Return when the replica answers; it is copied from the running primary if there is none."""
         data = self.replica.data
         if not (data / "standby.signal").exists():
-            await self._copy_primary(data)
+            await self.copy(self.primary, data)
         await self.replica.start()
 
     async def _initdb(self, data: Path) -> None:
@@ -176,12 +180,13 @@ class PostgresCluster:
         await oneshot.run("initdb", self.command(arguments), self.log("initdb"))
         partial.rename(data)
 
-    async def _copy_primary(self, data: Path) -> None:
-        await self.primary.run_file(_SQL / "drop_replica_slot.sql", database="postgres")
+    async def copy(self, source: PostgresServer, data: Path) -> None:
+        """Make `data` a standby of a running server; what was there is gone. Raises PartFailed."""
+        await source.run_file(_SQL / "drop_replica_slot.sql", database="postgres")
         partial = self._fresh(data)
         arguments = [str(self.binaries / "pg_basebackup"), "-D", str(partial), "-R", "-X", "stream", "-C"]
         arguments += ["-S", REPLICA_SLOT, "--checkpoint=fast", "--no-sync", "-w"]
-        arguments += ["-h", HOST, "-p", str(self.ports["primary"]), "-U", SUPERUSER]
+        arguments += ["-h", HOST, "-p", str(source.port), "-U", SUPERUSER]
         await oneshot.run("pg_basebackup", self.command(arguments), self.log("pg_basebackup"), seconds=600.0)
         partial.rename(data)
 

@@ -64,7 +64,9 @@ class Campaign:
                 (await client.create_tenant(f"campaign/{self.run.seed}/{now()}/{name}", shard_spread=spread)).tenant_id
                 for spread, name in TENANTS
             ]
-        load = Workload(world.ingest, world.query, self.notes, tenants, asyncio.Event())
+        # Whether a delete survived a failover cannot be told from what is stored.
+        deletes = all(planned.kind != "failover" for episode in self.run.schedule for planned in episode)
+        load = Workload(world.ingest, world.query, self.notes, tenants, asyncio.Event(), deletes=deletes)
         await load.begin()
         async with asyncio.TaskGroup() as group:
             load.begin_calm(group)
@@ -126,7 +128,7 @@ class Campaign:
         """Note what each copy holds once they agree, or what they hold when the time to agree is over."""
         end = now() + int(AGREE_SECONDS * 1e9)
         while True:
-            found = await counted(self.world.stack, tenants)
+            found = await counted(self.world.stack, self.world.pair, tenants)
             if now() > end or not _differ(found):
                 break
             await asyncio.sleep(0.5)

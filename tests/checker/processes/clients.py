@@ -71,6 +71,7 @@ class Reader:
     def __init__(self, channel: aio.Channel, notes: Notebook) -> None:
         self._stub = query_grpc.QueryServiceStub(channel)
         self._notes = notes
+        self.refused = ""  # the reason of the last refusal, empty after an answer
 
     async def read(
         self, tenant: int, asked: Asked, way: Class, policy: str, token: str = "", session: str = ""
@@ -110,12 +111,14 @@ class Reader:
             return self._answered(sent, wire.certified(now(), sent.op, freshness, (), None))
         assert failure.code not in {StatusCode.INVALID_ARGUMENT, StatusCode.UNIMPLEMENTED, StatusCode.INTERNAL}, failure
         known = _about_freshness(failure)
+        self.refused = failure.reason
         passed = wire.passed_over(freshness) if freshness is not None else ()
         self._notes.history.append(ReadRefused(now(), sent.op, failure.reason, known, passed))
         return None
 
     def _answered(self, sent: ReadSent, answer: ReadAnswered) -> ReadAnswered:
         self._notes.history.append(answer)
+        self.refused = ""
         if answer.claim is not None:
             self._notes.claims[answer.source] = answer.claim
         if answer.claim is not None and not answer.degraded and answer.claim <= sent.limit:

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any
 
 import asyncpg
+from atlas_local.faults.failover import Pair
 from atlas_local.stack import LocalStack
 from atlaskit.clickhouse.pool import open_clickhouse
 from checker.history import CopyCounted
@@ -17,7 +18,8 @@ from checker.processes.notebook import now
 _LIMIT = timedelta(minutes=1)
 _POSTGRES = """
 SELECT DISTINCT ON (entity_id, attribute, event_time)
-       entity_id, coalesce(attribute_key, '') AS attribute, event_time, deletion, coalesce(value_int, 0), row_version
+       entity_id, coalesce(attribute_key, '') AS attribute, event_time, deletion, coalesce(value_int, 0),
+       entity_attributes.row_version
 FROM entity_attributes LEFT JOIN attribute_keys USING (tenant_id, attribute_id)
 WHERE tenant_id = $1
 ORDER BY entity_id, attribute, event_time, entity_attributes.row_version DESC
@@ -28,16 +30,14 @@ FROM entity_analytics_events FINAL WHERE tenant_id = {tenant:UInt32}
 """
 
 
-async def counted(stack: LocalStack, tenants: Sequence[int]) -> list[CopyCounted]:
+async def counted(stack: LocalStack, pair: Pair, tenants: Sequence[int]) -> list[CopyCounted]:
     """Return the fingerprints of every copy, tenant and day. Raises the stores' errors."""
     found: list[CopyCounted] = []
-    for copy, dsn in (("primary", stack.primary_dsn()), ("replica", stack.replica_dsn())):
-        connection = await asyncpg.connect(dsn)
+    for copy, server in (("primary", pair.primary), ("replica", pair.standby)):
+        connection = await asyncpg.connect(server.dsn())
         try:
             for tenant in tenants:
-                rows = await connection.fetch(
-                    _POSTGRES.replace("row_version\nFROM", "entity_attributes.row_version\nFROM"), tenant
-                )
+                rows = await connection.fetch(_POSTGRES, tenant)
                 found += _by_day(copy, tenant, (tuple(row) for row in rows))
         finally:
             await connection.close()
@@ -63,3 +63,15 @@ def _day(moment: datetime) -> str:
 
 def _microseconds(moment: datetime) -> int:
     return int(moment.timestamp()) * 1_000_000 + moment.microsecond
+
+
+async def surviving(pair: Pair, tenants: Sequence[int]) -> set[int]:
+    """Return every value that the primary holds of these tenants."""
+    connection = await asyncpg.connect(pair.primary.dsn())
+    try:
+        rows = await connection.fetch(
+            "SELECT value_int FROM entity_attributes WHERE tenant_id = ANY ($1) AND value_int IS NOT NULL", tenants
+        )
+    finally:
+        await connection.close()
+    return {row["value_int"] for row in rows}

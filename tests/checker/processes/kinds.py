@@ -6,9 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from atlas_local.faults.failover import fail_over
 from atlas_local.faults.links import CLIENT_LINKS, SERVICE_LINKS, STACK_LINKS
 from atlas_local.faults.relay import Relay, Way
 from atlas_local.faults.stores import lose_newest_parts, restart_connector
+from checker.history import WritesLost
+from checker.index import position_of
+from checker.processes.copies import surviving
+from checker.processes.notebook import now
 from checker.processes.schedule import Choice, Planned
 from checker.processes.workload import Workload
 from checker.processes.world import SERVICES, World
@@ -106,6 +111,17 @@ async def _row_lost(world: World, _: Workload, planned: Planned) -> AsyncIterato
     yield
 
 
+@asynccontextmanager
+async def _failed_over(world: World, load: Workload, planned: Planned) -> AsyncIterator[None]:
+    notes = load.notes
+    epoch = max((position[0] for token in notes.tokens.values() if (position := position_of(token))), default=0)
+    await fail_over(world.stack, world.links, world.pair)
+    held = await surviving(world.pair, load.tenants)
+    lost = tuple(sorted(op for op, values in notes.acknowledged(epoch).items() if not values <= held))
+    notes.history.append(WritesLost(now(), lost, epoch + 1))
+    yield
+
+
 KINDS: dict[str, Kind] = {
     "kill": _killed_for_a_while,
     "kill_store": _killed_for_a_while,
@@ -123,6 +139,7 @@ KINDS: dict[str, Kind] = {
     "lost_parts": _parts_lost,
     "clock_step": _clock_stepped,
     "lost_row": _row_lost,
+    "failover": _failed_over,
 }
 
 CHOICES: dict[str, Choice] = {

@@ -8,7 +8,8 @@ import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
-from checker.history import History, Item
+from checker.history import History, Item, WriteAcknowledged, WriteSent
+from checker.index import position_of
 from checker.processes.wire import BEGIN_US
 
 # How far back a history read looks, and how far back a correction reaches, in observations of the run.
@@ -62,6 +63,20 @@ class Notebook:
         """Return the delete of an observation that was acknowledged, or None: there is none."""
         known = self._written[tenant, key]
         return Item(key, known[-1], None) if known else None
+
+    def acknowledged(self, epoch: int) -> dict[int, set[int]]:
+        """Return the values of each write that was acknowledged in this epoch, by its operation."""
+        events = self.history.events
+        acked = {
+            event.op
+            for event in events
+            if isinstance(event, WriteAcknowledged) and (position_of(event.token) or (0,))[0] == epoch
+        }
+        return {
+            event.op: {item.value for item in event.items if item.value is not None}
+            for event in events
+            if isinstance(event, WriteSent) and event.op in acked
+        }
 
     def stored(self, tenant: int, items: tuple[Item, ...], token: str) -> None:
         """Note what an acknowledgement says."""

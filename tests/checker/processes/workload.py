@@ -35,6 +35,7 @@ class Workload:
     tenants: Sequence[int]
     over: asyncio.Event
     calm_is_over: asyncio.Event = field(default_factory=asyncio.Event)
+    deletes: bool = True
     pause: float = 0.05  # seconds between two writes of a client, and between two reads
 
     async def begin(self) -> None:
@@ -75,7 +76,7 @@ class Workload:
     def _batch(self, tenant: int) -> tuple[Item, ...]:
         notes, chance = self.notes, self.notes.chance
         kind = chance.random()
-        if kind < 0.05:
+        if kind < 0.05 and self.deletes:
             key = f"{chance.choice(ENTITIES)}/{DELETED}"
             removal = notes.removal(tenant, key) if chance.random() < 0.5 else Item(key, None, None)
             if removal is not None:
@@ -125,6 +126,7 @@ class Workload:
     async def _session(self, number: int) -> None:
         """Write and read as one session that hops between the copies; its token goes with every read."""
         name, chance = f"session-{number}", self.notes.chance
+        lives = 1  # a failover may lose what a session saw; its client then begins another
         tenant = self.tenants[number % len(self.tenants)]
         writer = Writer(self.ingest, self.notes, tenant, name)
         reader = Reader(self.query, self.notes)
@@ -138,4 +140,8 @@ class Workload:
             answer = await reader.read(tenant, asked, chance.choice(ways), "wait", token, name)
             if answer is not None and answer.session_token:
                 token = later(token, answer.session_token)
+            if reader.refused == "TOKEN_LOST":
+                lives += 1
+                token, name = "", f"session-{number}-{lives}"
+                writer = Writer(self.ingest, self.notes, tenant, name)
             await asyncio.sleep(self.pause)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from atlas_local.faults.failover import Pair
 from atlas_local.faults.links import Links, open_links
 from atlas_local.launch import Launched, launched
 from atlas_local.migrations import apply_migrations
@@ -41,6 +42,7 @@ class World:
     ingest: aio.Channel
     query: aio.Channel
     folder: Path
+    pair: Pair
 
     def step_clock(self, service: str, seconds: float) -> None:
         """Let the wall clock of a service be wrong by so many seconds from now on."""
@@ -73,4 +75,4 @@ async def open_world(folder: Path, seed: int = 0) -> AsyncIterator[World]:
             aio.insecure_channel(links["client->ingest"].address, options=_OPTIONS) as ingest,
             aio.insecure_channel(links["client->query-router"].address, options=_OPTIONS) as query,
         ):
-            yield World(stack, atlas, links, ingest, query, folder)
+            yield World(stack, atlas, links, ingest, query, folder, Pair.of(stack))

@@ -46,5 +46,5 @@ def test_what_is_no_fault_is_refused_by_name() -> None:
 
 
 def test_every_kind_that_is_drawn_can_be_done_and_there_are_more_than_ten() -> None:
-    assert set(KINDS) == set(CHOICES)
+    assert set(CHOICES) <= set(KINDS)
     assert len(KINDS) >= 10
