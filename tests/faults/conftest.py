@@ -10,9 +10,19 @@ import pytest
 from atlas_local.launch import Launched
 from atlas_local.process import ChildProcess
 from atlas_local.stack import LocalStack
+from checker.processes.world import World, open_world
 from faults.site import Site, site
 
 LINES = 40
+
+
+@pytest.fixture(scope="package")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """A stack with a relay on every link and services that can be made to fail; of these tests alone."""
+    folder = tmp_path_factory.mktemp("world")
+    folder.chmod(0o711)
+    async with open_world(folder) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="package")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
 from checker.processes.campaign import LIMITS, Campaign, Run
 from checker.processes.schedule import read
-from checker.processes.world import World, open_world
+from checker.processes.world import World
 from checker.verdict import check
 
 SCHEDULE = (
@@ -15,14 +12,6 @@ SCHEDULE = (
     "half_open:query-router->lag-monitor@0+2,lost_parts:clickhouse@0.2+0.3;"
     "freeze:lag-monitor@0+2,late_answers:ingest->primary@0.2+1.5"
 )
-
-
-@pytest.fixture(scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    folder = tmp_path_factory.mktemp("world")
-    folder.chmod(0o711)
-    async with open_world(folder) as opened:
-        yield opened
 
 
 async def test_no_claim_is_false_and_all_copies_agree_whatever_befalls_the_real_parts(world: World) -> None:

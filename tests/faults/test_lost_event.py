@@ -1,0 +1,129 @@
+"""An event that is lost on its way to the sink: the claim stands still, the batch is named, the row comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+from atlas_client import AtlasClient
+from checker.history import History, ReadAnswered
+from checker.index import position_of
+from checker.processes import wire
+from checker.processes.clients import Reader, Writer
+from checker.processes.notebook import Notebook
+from checker.processes.wire import CLASSES
+from checker.processes.world import World
+from checker.verdict import check
+
+OLAP = next(one for one in CLASSES if one.only == "olap")
+ALARM = "the ledger does not balance: nothing new is claimed until it is repaired"
+WAIT = 60.0
+
+
+class Site:
+    """One tenant on one shard, a writer that never rests, and a reader of ClickHouse."""
+
+    def __init__(self, world: World, tenant: int) -> None:
+        self.notes = Notebook(History(tier="lost event"), random.Random(1))
+        self.tenant = tenant
+        self.writer = Writer(world.ingest, self.notes, tenant)
+        self.reader = Reader(world.query, self.notes)
+
+    async def write(self, key: str = "e/k") -> str:
+        token = await self.writer.write((self.notes.new(key),))
+        assert token
+        return token
+
+    async def read(self, token: str = "", policy: str = "fail_fast") -> ReadAnswered | None:
+        asked = wire.past(self.tenant, "e", "k", wire.BEGIN_US)
+        return await self.reader.read(self.tenant, asked, OLAP, policy, token)
+
+    async def keep_writing(self) -> None:
+        while True:
+            await self.write()
+            await asyncio.sleep(0.05)
+
+    async def until_covered(self, token: str) -> ReadAnswered:
+        async with asyncio.timeout(WAIT):
+            while True:
+                answer = await self.read(token, "wait")
+                if answer is not None:
+                    return answer
+
+
+@asynccontextmanager
+async def site(world: World) -> AsyncIterator[Site]:
+    async with AtlasClient.connect(world.atlas.ingest, world.atlas.query) as client:
+        tenant = (await client.create_tenant(f"lost-event/{random.random()}", shard_spread=1)).tenant_id
+    one = Site(world, tenant)
+    await one.until_covered(await one.write())
+    async with asyncio.TaskGroup() as group:
+        writing = group.create_task(one.keep_writing())
+        yield one
+        writing.cancel()
+
+
+def alarms(world: World) -> Iterator[dict[str, Any]]:
+    for line in world.atlas.process("olap-sink").log.read_text("utf-8").splitlines():
+        if ALARM in line:
+            yield json.loads(line)
+
+
+async def batch_of(world: World, row_version: int) -> asyncpg.Record:
+    """Return the row of the ledger that counts this version."""
+    connection = await asyncpg.connect(world.pair.primary.dsn())
+    try:
+        found = await connection.fetchrow(
+            "SELECT writer, sequence FROM ingest_batches WHERE row_version >> 17 = $1 >> 17", row_version
+        )
+    finally:
+        await connection.close()
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("topic", ["atlas.entity_attributes", "atlas.ingest_batches"])
+async def test_a_lost_event_freezes_the_claim_is_named_and_comes_back_by_itself(world: World, topic: str) -> None:
+    told_before = len(list(alarms(world)))
+    async with site(world) as one:
+        before = await one.read()
+        assert before is not None
+        assert before.beat is not None
+        # PostgreSQL is out of the sink's reach, so that the claim is seen to stand still before it is repaired.
+        await world.links["olap-sink->primary"].half_open()
+        lost = await world.lose_row(topic)
+        batch = await batch_of(world, int(lost["row"]["row_version"]))
+        at_loss = await one.read()
+        later = await one.write()
+        frozen = [answer async for answer in _answers(one, 25) if answer is not None]
+        await world.links["olap-sink->primary"].heal()
+        after = await one.until_covered(later)
+    assert at_loss is None or at_loss.beat is not None
+    beats = sorted({answer.beat for answer in frozen if answer.beat is not None})
+    position = position_of(later)
+    assert position is not None
+    assert len(beats) <= 3, f"claims went on over beats {beats} without the lost row"
+    assert all((answer.position or 0) < position[1] for answer in frozen)
+    told = [one for one in list(alarms(world))[told_before:] if one.get("writer") == batch["writer"]]
+    assert any(_names(one, batch, topic) for one in told), f"{batch}: {told}"
+    assert after.beat is not None
+    assert after.beat > max(beats, default=0)
+    assert check(one.notes.history).violations == []
+
+
+async def _answers(one: Site, count: int) -> AsyncIterator[ReadAnswered | None]:
+    for _ in range(count):
+        yield await one.read()
+        await asyncio.sleep(0.1)  # a beat
+
+
+def _names(alarm: dict[str, Any], batch: asyncpg.Record, topic: str) -> bool:
+    if topic == "atlas.ingest_batches":
+        return bool(alarm.get("first", -1) <= batch["sequence"] <= alarm.get("last", -1))
+    return bool(alarm.get("sequence") == batch["sequence"])
