@@ -86,8 +86,8 @@ replay: build/protos ## One seed of the simulation again, told as text; SEED=7, 
 	@PYTHONPATH=tests $(BIN)/python -m checker.sim --replay --seed $(or $(SEED),1) --mutant '$(MUTANT)' $(if $(ACCEPT),--accept)
 
 .PHONY: check-processes
-check-processes: build/protos ## A campaign of faults against real processes; SEED=1 EPISODES=8, or SCHEDULE='...' as a failure prints it
-	@PYTHONPATH=tests $(BIN)/python -m checker.processes --seed $(or $(SEED),1) --episodes $(or $(EPISODES),8) --calm $(or $(CALM),5) --schedule '$(SCHEDULE)'
+check-processes: build/protos ## A campaign of faults against real processes; SEED=1 EPISODES=11, or SCHEDULE='...' as a failure prints it
+	@PYTHONPATH=tests $(BIN)/python -m checker.processes --seed $(or $(SEED),1) --episodes $(or $(EPISODES),11) --calm $(or $(CALM),5) --schedule '$(SCHEDULE)'
 
 .PHONY: check-tokens
 TOKENS ?= 10000

@@ -58,7 +58,7 @@ class Tier:
 
 
 SIMULATION = Tier("simulation", "checker.sim")
-PROCESSES = Tier("processes", "checker.processes", ("--episodes", "9", "--calm", "15"))
+PROCESSES = Tier("processes", "checker.processes", ("--episodes", "11", "--calm", "15"))
 SHORT_PROCESSES = Tier("processes", "checker.processes", ("--episodes", "4", "--calm", "5"))
 
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from atlas_local.faults.failover import fail_over
 from atlas_local.faults.links import CLIENT_LINKS, SERVICE_LINKS, STACK_LINKS
 from atlas_local.faults.relay import Relay, Way
-from atlas_local.faults.stores import lose_newest_parts, restart_connector
-from checker.history import WritesLost
-from checker.index import position_of
-from checker.processes.copies import surviving
-from checker.processes.notebook import now
+from checker.processes import store_kinds
 from checker.processes.schedule import Choice, Planned
 from checker.processes.workload import Workload
 from checker.processes.world import SERVICES, World
@@ -25,9 +19,6 @@ LINKS = tuple(
     for link in (*STACK_LINKS, *SERVICE_LINKS, *CLIENT_LINKS)
     if not link.startswith(("gateway", "client->gateway"))
 )
-POWER_LOSS_SECONDS = 5.0
-HISTORY_TABLES = ("entity_analytics_events",)
-TOPICS = ("atlas.entity_attributes", "atlas.ingest_batches")
 
 Kind = Callable[[World, Workload, Planned], AbstractAsyncContextManager[None]]
 
@@ -74,52 +65,12 @@ async def _reset(relay: Relay, _: Planned) -> None:
 
 
 @asynccontextmanager
-async def _replay_paused(world: World, _: Workload, planned: Planned) -> AsyncIterator[None]:
-    await world.stack.replica.pause_replay()
-    try:
-        yield
-    finally:
-        await world.stack.replica.resume_replay()
-
-
-@asynccontextmanager
-async def _connector_restarted_in_mid_copy(world: World, load: Workload, planned: Planned) -> AsyncIterator[None]:
-    async with asyncio.TaskGroup() as group:
-        group.create_task(load.load(load.tenants[0]), name="load")
-        await restart_connector(world.stack.connect_url)
-        yield
-
-
-@asynccontextmanager
-async def _parts_lost(world: World, _: Workload, planned: Planned) -> AsyncIterator[None]:
-    await lose_newest_parts(world.stack, HISTORY_TABLES, POWER_LOSS_SECONDS)
-    yield
-
-
-@asynccontextmanager
 async def _clock_stepped(world: World, load: Workload, planned: Planned) -> AsyncIterator[None]:
     world.step_clock(planned.target, load.notes.chance.choice((-3600.0, 3600.0)))
     try:
         yield
     finally:
         world.step_clock(planned.target, 0.0)
-
-
-@asynccontextmanager
-async def _row_lost(world: World, _: Workload, planned: Planned) -> AsyncIterator[None]:
-    await world.lose_row(TOPICS[int(planned.after * 10) % len(TOPICS)])
-    yield
-
-
-@asynccontextmanager
-async def _failed_over(world: World, load: Workload, planned: Planned) -> AsyncIterator[None]:
-    notes = load.notes
-    epoch = max((position[0] for token in notes.tokens.values() if (position := position_of(token))), default=0)
-    await fail_over(world.stack, world.links, world.pair)
-    held = await surviving(world.pair, load.tenants)
-    lost = tuple(sorted(op for op, values in notes.acknowledged(epoch).items() if not values <= held))
-    notes.history.append(WritesLost(now(), lost, epoch + 1))
-    yield
 
 
 KINDS: dict[str, Kind] = {
@@ -134,12 +85,18 @@ KINDS: dict[str, Kind] = {
     "drip": _on_link(lambda relay, planned: relay.drip(20_000)),
     "cut": _on_link(lambda relay, planned: relay.cut()),
     "reset": _on_link(_reset),
-    "replay_pause": _replay_paused,
-    "connector_restart": _connector_restarted_in_mid_copy,
-    "lost_parts": _parts_lost,
+    "replay_pause": store_kinds.replay_paused,
+    "connector_restart": store_kinds.connector_restarted_in_mid_copy,
+    "lost_parts": store_kinds.parts_lost,
     "clock_step": _clock_stepped,
-    "lost_row": _row_lost,
-    "failover": _failed_over,
+    "lost_row": store_kinds.row_lost,
+    "failover": store_kinds.failed_over,
+    "replay_conflict": store_kinds.replay_conflicts,
+    "transaction": store_kinds.transaction_hangs,
+    "kafka_transaction": store_kinds.kafka_transaction_hangs,
+    "slot_dropped": store_kinds.slot_dropped,
+    "topic_cut": store_kinds.topic_cut,
+    "unpublished": store_kinds.unpublished,
 }
 
 CHOICES: dict[str, Choice] = {
@@ -159,4 +116,10 @@ CHOICES: dict[str, Choice] = {
     "lost_parts": Choice(("clickhouse",), 0.1, 0.5),
     "clock_step": Choice(SERVICES, 1.0, 3.0),
     "lost_row": Choice(("olap-sink",), 0.1, 0.5),
+    "replay_conflict": Choice(("replica",), 1.0, 3.0),
+    "transaction": Choice(("primary",), 1.0, 4.0),
+    "kafka_transaction": Choice(("kafka",), 1.0, 4.0),
+    "slot_dropped": Choice(("connect",), 0.5, 2.0),
+    "topic_cut": Choice(("olap-sink",), 0.5, 2.0),
+    "unpublished": Choice(("primary",), 0.5, 2.0),
 }
