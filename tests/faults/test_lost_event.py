@@ -80,7 +80,7 @@ async def batch_of(world: World, row_version: int) -> asyncpg.Record:
     connection = await asyncpg.connect(world.pair.primary.dsn())
     try:
         found = await connection.fetchrow(
-            "SELECT writer, sequence FROM ingest_batches WHERE row_version >> 17 = $1 >> 17", row_version
+            "SELECT writer, sequence FROM ingest_batches WHERE row_version >> 17 = $1::bigint >> 17", row_version
         )
     finally:
         await connection.close()
