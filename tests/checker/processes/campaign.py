@@ -98,6 +98,8 @@ class Campaign:
         took = (now() - healed) / 1e9
         outcome = f"healed in {took:.1f} s" if met else f"NOT HEALED after {took:.0f} s"
         self.say(f"episode {number}: {written([episode])}: {(healed - begin) / 1e9:.1f} s, {outcome}")
+        if not met:
+            self._tell_logs()
 
     async def _befall(self, load: Workload, planned: Planned) -> None:
         await asyncio.sleep(planned.after)  # a moment of the schedule
@@ -134,6 +136,11 @@ class Campaign:
             await asyncio.sleep(0.5)
         for one in found:
             self.notes.history.append(one._replace(at=now()))
+
+    def _tell_logs(self) -> None:
+        """Say what the services and Connect have said last: what does not heal says why there."""
+        for name in (*SERVICES, "connect"):
+            self.say(f"--- {name}\n{self.world.atlas.process(name).log_tail(12)[-3000:]}")
 
     def _expect_running(self) -> None:
         ended = [name for name in (*SERVICES, *STORES) if not self.world.atlas.process(name).running]
