@@ -18,6 +18,7 @@ from atlas_local.stack import LocalStack
 
 _PART = re.compile(r"[0-9a-z]+_\d+_\d+_\d+\Z")
 _SECONDS = 20.0
+_POLL = 0.1
 _PATHS = "SELECT arrayJoin(data_paths) FROM system.tables WHERE database = 'atlas' AND name IN ({}) FORMAT TSV"
 
 
@@ -67,6 +68,28 @@ async def cut_topic(bootstrap: str, topic: str, keep: int = 0) -> int:
             await admin.close()
             await consumer.stop()
     return sum(cuts[at] - begins[at] for at in partitions)
+
+
+async def begin_anew(connect_url: str, seconds: float = 60.0) -> None:
+    """Let the connector forget its offsets and go on from a slot that it makes anew.
+
+    It is what an operator does when the slot is gone, or after a promotion without it. What lies between is never sent.
+    Raises httpx.HTTPError if Connect refuses, TimeoutError if the connector does not stop in time."""
+    base = f"/connectors/{CONNECTOR}"
+    async with asyncio.timeout(seconds), httpx.AsyncClient(base_url=connect_url, timeout=_SECONDS) as client:
+        (await client.put(f"{base}/stop")).raise_for_status()
+        await _drop_offsets(client, base)
+        (await client.put(f"{base}/resume")).raise_for_status()
+
+
+async def _drop_offsets(client: httpx.AsyncClient, base: str) -> None:
+    while True:
+        answer = await client.delete(f"{base}/offsets")
+        # It is refused until every task has ended.
+        if answer.status_code != httpx.codes.BAD_REQUEST:
+            answer.raise_for_status()
+            return
+        await asyncio.sleep(_POLL)
 
 
 async def restart_connector(connect_url: str) -> None:

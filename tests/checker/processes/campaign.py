@@ -141,6 +141,8 @@ class Campaign:
         """Say what the services and Connect have said last: what does not heal says why there."""
         for name in (*SERVICES, "connect"):
             self.say(f"--- {name}\n{self.world.atlas.process(name).log_tail(12)[-3000:]}")
+        connectors = self.world.stack.connectors_log
+        self.say(f"--- connectors\n{connectors.read_text('utf-8')[-3000:] if connectors.exists() else 'none failed'}")
 
     def _expect_running(self) -> None:
         ended = [name for name in (*SERVICES, *STORES) if not self.world.atlas.process(name).running]

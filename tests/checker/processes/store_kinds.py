@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 from aiokafka import AIOKafkaProducer
 from atlas_local.faults.failover import fail_over
-from atlas_local.faults.stores import cut_topic, lose_newest_parts, restart_connector
+from atlas_local.faults.stores import begin_anew, cut_topic, lose_newest_parts, restart_connector
 from atlaskit.cdc.topics import HISTORY, LEDGER
 from checker.history import WritesLost
 from checker.index import position_of
@@ -83,6 +83,7 @@ async def failed_over(world: World, load: Workload, planned: Planned) -> AsyncIt
     held = await surviving(world.pair, load.tenants)
     lost = tuple(sorted(op for op, values in notes.acknowledged(epoch).items() if not values <= held))
     notes.history.append(WritesLost(now(), lost, epoch + 1))
+    await begin_anew(world.stack.connect_url)
     yield
 
 
@@ -155,6 +156,7 @@ async def slot_dropped(world: World, _: Workload, planned: Planned) -> AsyncIter
                 await asyncio.sleep(0.1)
     yield
     await connect.start()
+    await begin_anew(world.stack.connect_url)
 
 
 @asynccontextmanager
