@@ -59,7 +59,7 @@ class Tier:
 
 SIMULATION = Tier("simulation", "checker.sim")
 PROCESSES = Tier("processes", "checker.processes", ("--episodes", "11", "--calm", "15"))
-SHORT_PROCESSES = Tier("processes", "checker.processes", ("--episodes", "4", "--calm", "5"))
+SHORT_PROCESSES = Tier("processes", "checker.processes", ("--episodes", "4", "--calm", "5", "--rare"))
 
 
 def main(arguments: Sequence[str]) -> int:

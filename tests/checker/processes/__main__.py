@@ -14,7 +14,7 @@ from pathlib import Path
 from checker.history import History, dump
 from checker.outcome import Outcome
 from checker.processes.campaign import LIMITS, Campaign, Run
-from checker.processes.kinds import CHOICES
+from checker.processes.kinds import CHOICES, RARE
 from checker.processes.schedule import drawn, read
 from checker.processes.world import open_world
 from checker.verdict import Verdict, check
@@ -25,13 +25,14 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="checker.processes", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--episodes", type=int, default=8, help="episodes to draw, of two faults each")
+    parser.add_argument("--rare", action="store_true", help="draw also what takes long to recover from")
     parser.add_argument("--schedule", default="", help="the schedule itself, as a failure prints it")
     parser.add_argument("--calm", type=float, default=5.0, help="seconds without a fault at the beginning")
     parser.add_argument("--seconds", type=float, default=inf, help="no episode begins when so many are over")
     parser.add_argument("--out", type=Path, default=Path("build/check"))
     asked = parser.parse_args(arguments)
     begin = time.monotonic()
-    schedule = read(asked.schedule) or drawn(asked.seed, CHOICES, asked.episodes)
+    schedule = read(asked.schedule) or drawn(asked.seed, {**CHOICES, **RARE} if asked.rare else CHOICES, asked.episodes)
     history = asyncio.run(run(Run(asked.seed, schedule, asked.calm, begin + asked.seconds)))
     verdict = check(history, LIMITS)
     outcome = Outcome("processes")

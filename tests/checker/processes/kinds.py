@@ -119,7 +119,12 @@ CHOICES: dict[str, Choice] = {
     "replay_conflict": Choice(("replica",), 1.0, 3.0),
     "transaction": Choice(("primary",), 1.0, 4.0),
     "kafka_transaction": Choice(("kafka",), 1.0, 4.0),
-    "slot_dropped": Choice(("connect",), 0.5, 2.0),
     "topic_cut": Choice(("olap-sink",), 0.5, 2.0),
-    "unpublished": Choice(("primary",), 0.5, 2.0),
+    "unpublished": Choice(("primary",), 0.1, 0.3),
+}
+
+# What takes long to recover from: thousands of rows come from the primary, transaction by transaction.
+RARE: dict[str, Choice] = {
+    "slot_dropped": Choice(("connect",), 0.5, 2.0),
+    "failover": Choice(("primary",), 0.1, 0.5),
 }
