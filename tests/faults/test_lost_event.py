@@ -101,15 +101,16 @@ async def test_a_lost_event_freezes_the_claim_is_named_and_comes_back_by_itself(
         lost = await world.lose_row(topic)
         batch = await batch_of(world, int(lost["row"]["row_version"]))
         alarm = await named(world, told_before, batch, topic)
-        during = [answer async for answer in _answers(one, 15)]
+        during = [answer async for answer in _answers(one, 20)]
         later = await one.write()
         await world.links["olap-sink->primary"].heal()
         after = await one.until_covered(later)
     written = facts_of(one.notes.history).values[batch["value"]]
     assert written.token is not None
-    # No beat that was committed after the lost row is ever claimed, and the newest one before it stays the newest.
+    # No beat that was committed after the lost row is ever claimed. What was being published when the alarm was told
+    # may still come; then the claim stands.
     assert all(answer is None or (answer.position or 0) <= written.token[1] for answer in during)
-    assert len({answer.beat for answer in during if answer is not None}) <= 1
+    assert len({answer.beat for answer in during[5:] if answer is not None}) == 1
     assert topic == LEDGER.name or alarm["table"] == HISTORY.table
     assert after.beat is not None
     assert after.beat > max((answer.beat or 0 for answer in during if answer is not None), default=0)
