@@ -41,6 +41,14 @@ async def session(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]
         await connection.close()
 
 
+async def accept(world: World) -> None:
+    """Say that the change stream is whole again, as an operator does once it runs: what it missed is for the audit."""
+    async with session(world.pair.primary.dsn()) as primary, asyncio.timeout(60):
+        while not await primary.fetchval("SELECT active FROM pg_replication_slots WHERE slot_name = $1", SLOT):
+            await asyncio.sleep(0.1)
+        await primary.execute("SELECT accept_change_stream($1)", SLOT)
+
+
 @asynccontextmanager
 async def replay_paused(world: World, _: Workload, planned: Planned) -> AsyncIterator[None]:
     """The replica receives and does not apply."""
@@ -84,6 +92,7 @@ async def failed_over(world: World, load: Workload, planned: Planned) -> AsyncIt
     lost = tuple(sorted(op for op, values in notes.acknowledged(epoch).items() if not values <= held))
     notes.history.append(WritesLost(now(), lost, epoch + 1))
     await begin_anew(world.stack.connect_url)
+    await accept(world)
     yield
 
 
@@ -157,6 +166,7 @@ async def slot_dropped(world: World, _: Workload, planned: Planned) -> AsyncIter
     yield
     await connect.start()
     await begin_anew(world.stack.connect_url)
+    await accept(world)
 
 
 @asynccontextmanager
@@ -178,3 +188,4 @@ async def unpublished(world: World, _: Workload, planned: Planned) -> AsyncItera
             yield
         finally:
             await primary.execute("ALTER PUBLICATION atlas_publication ADD TABLE entity_attributes")
+    await accept(world)
