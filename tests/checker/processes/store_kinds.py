@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import NoReturn
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
@@ -23,6 +24,8 @@ POWER_LOSS_SECONDS = 5.0
 HISTORY_TABLES = ("entity_analytics_events",)
 TOPICS = (HISTORY.name, LEDGER.name)
 SLOT = "debezium_atlas_slot"
+# After these a change stream is claimed again only once an operator has accepted it.
+TO_BE_ACCEPTED = frozenset({"slot_dropped", "failover", "unpublished"})
 CONFLICT_PERIOD = 0.2  # seconds between two locks that the replica has to follow
 
 
@@ -41,12 +44,18 @@ async def session(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]
         await connection.close()
 
 
-async def accept(world: World) -> None:
-    """Say that the change stream is whole again, as an operator does once it runs: what it missed is for the audit."""
-    async with session(world.pair.primary.dsn()) as primary, asyncio.timeout(60):
-        while not await primary.fetchval("SELECT active FROM pg_replication_slots WHERE slot_name = $1", SLOT):
-            await asyncio.sleep(0.1)
-        await primary.execute("SELECT accept_change_stream($1)", SLOT)
+async def accept_changes(world: World) -> NoReturn:
+    """Say that the change stream is whole again, whenever the monitor has noticed that it was not.
+
+    It is what an operator does once the stream runs; what it missed is for the audit to find."""
+    while True:
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            async with session(world.pair.primary.dsn()) as primary:
+                await primary.execute(
+                    "SELECT accept_change_stream(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND active",
+                    SLOT,
+                )
+        await asyncio.sleep(1.0)
 
 
 @asynccontextmanager
@@ -92,7 +101,6 @@ async def failed_over(world: World, load: Workload, planned: Planned) -> AsyncIt
     lost = tuple(sorted(op for op, values in notes.acknowledged(epoch).items() if not values <= held))
     notes.history.append(WritesLost(now(), lost, epoch + 1))
     await begin_anew(world.stack.connect_url)
-    await accept(world)
     yield
 
 
@@ -166,7 +174,6 @@ async def slot_dropped(world: World, _: Workload, planned: Planned) -> AsyncIter
     yield
     await connect.start()
     await begin_anew(world.stack.connect_url)
-    await accept(world)
 
 
 @asynccontextmanager
@@ -188,4 +195,3 @@ async def unpublished(world: World, _: Workload, planned: Planned) -> AsyncItera
             yield
         finally:
             await primary.execute("ALTER PUBLICATION atlas_publication ADD TABLE entity_attributes")
-    await accept(world)
