@@ -127,7 +127,7 @@ async def named(world: World, before: int, batch: asyncpg.Record, topic: str) ->
 
 
 async def stands(one: Site) -> list[ReadAnswered]:
-    """Read until the same beat was claimed by many of them, and return all answers. Raises TimeoutError if it goes on."""
+    """Return answers up to the last of many that claim the same beat. Raises TimeoutError if claims go on."""
     answers: list[ReadAnswered] = []
     async with asyncio.timeout(WAIT):
         while len(answers) < STILL or len({answer.beat for answer in answers[-STILL:]}) > 1:
