@@ -100,7 +100,7 @@ async def test_a_lost_event_freezes_the_claim_is_named_and_comes_back_by_itself(
     told_before = len(list(alarms(world)))
     async with site(world) as one:
         # PostgreSQL is out of the sink's reach, so that the claim is seen to stand still before it is repaired.
-        await world.links["olap-sink->primary"].half_open()
+        await world.links["olap-sink->primary"].cut()
         lost = await world.lose_row(topic)
         batch = await batch_of(world, int(lost["row"]["row_version"]))
         alarm = await named(world, told_before, batch, topic)
