@@ -27,7 +27,7 @@ from checker.verdict import check
 OLAP = Class("analytics", timedelta(minutes=5), ("olap",), "olap")
 ALARM = "the ledger does not balance: nothing new is claimed until it is repaired"
 WAIT = 60.0
-STILL = 15  # reads, a beat apart, after which a claim counts as standing still
+STILL = 15  # reads, a beat and more apart, after which what was on its way has arrived
 
 
 class Site:
@@ -104,7 +104,7 @@ async def test_a_lost_event_freezes_the_claim_is_named_and_comes_back_by_itself(
         lost = await world.lose_row(topic)
         batch = await batch_of(world, int(lost["row"]["row_version"]))
         alarm = await named(world, told_before, batch, topic)
-        during = await stands(one)
+        during = await answers(one, 2 * STILL)
         later = await one.write()
         await world.links["olap-sink->primary"].heal()
         after = await one.until_covered(later)
@@ -112,9 +112,10 @@ async def test_a_lost_event_freezes_the_claim_is_named_and_comes_back_by_itself(
     assert written.token is not None
     # Beats before the lost row may still come; none that was committed after it is ever claimed.
     assert all((answer.position or 0) <= written.token[1] for answer in during)
+    assert newest(during[STILL:]) <= newest(during[:STILL])
     assert topic == LEDGER.name or alarm["table"] == HISTORY.table
     assert after.beat is not None
-    assert after.beat > max(answer.beat or 0 for answer in during)
+    assert after.beat > newest(during)
     assert check(one.notes.history).violations == []
 
 
@@ -128,16 +129,21 @@ async def named(world: World, before: int, batch: asyncpg.Record, topic: str) ->
             await asyncio.sleep(0.05)
 
 
-async def stands(one: Site) -> list[ReadAnswered]:
-    """Return answers up to the last of many that claim the same beat. Raises TimeoutError if claims go on."""
-    answers: list[ReadAnswered] = []
+async def answers(one: Site, count: int) -> list[ReadAnswered]:
+    """Return so many answers, a beat apart."""
+    found: list[ReadAnswered] = []
     async with asyncio.timeout(WAIT):
-        while len(answers) < STILL or len({answer.beat for answer in answers[-STILL:]}) > 1:
+        while len(found) < count:
             answer = await one.read()
             if answer is not None:
-                answers.append(answer)
+                found.append(answer)
             await asyncio.sleep(0.1)  # a beat
-    return answers
+    return found
+
+
+def newest(found: list[ReadAnswered]) -> int:
+    """Return the newest beat that was claimed. One whose age is not kept any more is claimed as one before it."""
+    return max(answer.beat or 0 for answer in found)
 
 
 def _names(alarm: dict[str, Any], batch: asyncpg.Record, topic: str) -> bool:
