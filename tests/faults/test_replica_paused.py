@@ -27,6 +27,8 @@ async def test_a_dashboard_moves_to_the_primary_while_replay_is_paused(
         assert answer.freshness.staleness is not None
         assert answer.freshness.staleness <= timedelta(seconds=1)
 
+    # The router's first reading of the monitor may be a moment away.
+    await dashboard(Requirement(use_case=UseCase.DASHBOARD, policy=Policy.WAIT))
     await eventually(served_by_the_replica)
     await atlas.stack.replica.pause_replay()
     try:
