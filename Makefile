@@ -71,7 +71,7 @@ types: build/protos ## mypy --strict over everything a person wrote
 unit: build/protos ## Tests that start no store
 	$(BIN)/python -m pytest tests/unit tests/contract
 
-test: build/protos ## Every test, against the real parts (up to 15 minutes)
+test: build/protos ## Every test, against the real parts (up to half an hour)
 	$(BIN)/python -m pytest
 
 .PHONY: check-freshness soak
