@@ -9,7 +9,7 @@ from atlaskit.kafka.consumer import Extent
 
 from atlas_olap_sink.advance import Progress, rewound
 from atlas_olap_sink.ledger import Basis
-from atlas_olap_sink.state import Mark, State, beyond_doubt
+from atlas_olap_sink.state import Mark, State, beyond_doubt, in_doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,12 @@ def starting(known: Known, *, told: bool) -> Progress:
     held = Progress(state.offset, state.offset)
     if told:
         held = replace(held, owes="Kafka no longer has the ledger that its rows balance with")
-    return held if known.proven else again(held, state.marks, state.at, extent)
+    if known.proven:
+        return held
+    if any(repair.key is None for repair in in_doubt(state.repairs, state.at)):
+        # Its rows did not come from Kafka, so reading again does not bring them back.
+        held = replace(held, owes="the server may have lost a snapshot that was taken shortly before it was restarted")
+    return again(held, state.marks, state.at, extent)
 
 
 def again(progress: Progress, marks: tuple[Mark, ...], at: int, extent: Extent) -> Progress:

@@ -59,8 +59,18 @@ def test_a_proven_partition_goes_on_where_it_was() -> None:
 
 
 def test_a_restarted_server_gets_the_rows_in_doubt_again_before_anything_is_claimed() -> None:
-    progress = starting(known(proven=False), told=False)
+    without_snapshot = replace(STATE, repairs=STATE.repairs[:1])
+    progress = starting(known(without_snapshot, proven=False), told=False)
     assert (progress.position, progress.resume, progress.owes) == (20, 100, None)
+
+
+def test_a_restarted_server_gets_a_snapshot_in_doubt_again_before_anything_is_claimed() -> None:
+    progress = starting(known(proven=False), told=False)
+    assert (progress.position, progress.resume) == (20, 100)
+    assert progress.owes is not None
+    sure = replace(STATE, repairs=(Repair(None, NOW - 700),))
+    assert starting(known(sure, proven=False), told=False).owes is None
+    assert starting(known(), told=False).owes is None
 
 
 def test_rows_in_doubt_that_kafka_no_longer_has_are_owed_as_a_snapshot() -> None:
