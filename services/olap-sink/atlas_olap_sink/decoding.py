@@ -25,6 +25,8 @@ from atlaskit.cdc.ledger import LedgerRow, ledger_row_from
 from atlaskit.cdc.topics import ASSET_TYPES, ATTRIBUTE_KEYS, BY_NAME, ENTITIES, HISTORY, HOT_ATTRIBUTES, LEDGER, Topic
 from atlaskit.model import ROW_INDEX_BITS, RowVersion
 
+from atlas_olap_sink.rows import values_at
+
 
 class LedgerEvent(NamedTuple):
     """A row of the ledger, with its record's offset and its time in Kafka, milliseconds since 1970."""
@@ -132,16 +134,17 @@ def versions_by_segment(batch: Batch) -> Iterator[tuple[Segment, Int64s]]:
 
 def transactions(batch: Batch) -> frozenset[int]:
     """Return the keys of all transactions that the batch has rows of."""
-    found = [np.unique(rows.row_version >> ROW_INDEX_BITS) for rows in _columns(batch)]
+    found = [np.unique(rows.row_version >> ROW_INDEX_BITS) for rows in columns_of(batch)]
     return frozenset(np.concatenate(found).tolist()) if found else frozenset()
 
 
 def newest_epoch(batch: Batch) -> int:
     """Return the greatest epoch of a row of the batch; 0 without rows."""
-    return max((RowVersion.unpacked(int(rows.row_version.max())).epoch for rows in _columns(batch)), default=0)
+    return max((RowVersion.unpacked(int(rows.row_version.max())).epoch for rows in columns_of(batch)), default=0)
 
 
-def _columns(batch: Batch) -> list[Any]:
+def columns_of(batch: Batch) -> list[Any]:
+    """Return the columns of each table that the batch has rows of."""
     return [rows for name in _FIELD.values() if (rows := getattr(batch, name)) is not None]
 
 
@@ -158,11 +161,7 @@ def _kept(columns: Any, unwanted: Callable[[int], bool]) -> Any:
         return columns
     if not kept:
         return None
-    return replace(columns, **{one.name: _at(getattr(columns, one.name), kept) for one in fields(columns)})
-
-
-def _at(column: Any, places: list[int]) -> Any:
-    return column[places] if isinstance(column, np.ndarray) else [column[place] for place in places]
+    return replace(columns, **{one.name: values_at(getattr(columns, one.name), kept) for one in fields(columns)})
 
 
 def _rows(segments: Sequence[Segment]) -> list[RowEvent]:

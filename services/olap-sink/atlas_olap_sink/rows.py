@@ -84,8 +84,9 @@ def by_months(columns: Columns, times: Int64s, most: int = MAX_MONTHS) -> Iterat
     for first in range(0, len(distinct), most):
         wanted = distinct[first : first + most]
         places = np.flatnonzero((months >= wanted[0]) & (months <= wanted[-1]))
-        yield {name: _taken(column, places) for name, column in columns.items()}
+        yield {name: values_at(column, places) for name, column in columns.items()}
 
 
-def _taken(column: Any, places: Any) -> Any:
+def values_at(column: Any, places: Any) -> Any:
+    """Return the values of a column, an array or a list, at these places."""
     return column[places] if isinstance(column, np.ndarray) else [column[place] for place in places]

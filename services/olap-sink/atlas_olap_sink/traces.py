@@ -16,7 +16,7 @@ from atlaskit.telemetry.names import Attribute, SpanName
 from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
-from atlas_olap_sink.decoding import Batch
+from atlas_olap_sink.decoding import Batch, columns_of
 
 MAX_COUNTED = 50_000  # transactions whose rows are counted; the oldest are forgotten, which loses their spans only
 MAX_WAITING = 10_000  # traced transactions that wait for rows or for a watermark
@@ -112,9 +112,8 @@ class Traces:
 def transactions(batch: Batch) -> Counter[int]:
     """Return the number of rows of each transaction in the batch."""
     counted: Counter[int] = Counter()
-    for columns in (batch.history, batch.entities, batch.hot, batch.attribute_keys, batch.asset_types):
-        if columns is not None:
-            counted.update(_by_transaction(columns.row_version))
+    for columns in columns_of(batch):
+        counted.update(_by_transaction(columns.row_version))
     return counted
 
 
