@@ -7,6 +7,7 @@ import typer
 from atlas_cli.commands.bench import bench_command
 from atlas_cli.commands.load import load_command, verify_data_command
 from atlas_cli.commands.local import demo_command, up_command, verify_copies_command
+from atlas_cli.commands.queries import query_app
 from atlas_cli.commands.reads import get_command, lag_command, tenants_command
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app.command("load")(load_command)
 app.command("get")(get_command)
 app.command("tenants")(tenants_command)
 app.command("lag")(lag_command)
+app.add_typer(query_app)
 app.command("bench")(bench_command)
 app.command("verify-data")(verify_data_command)
 

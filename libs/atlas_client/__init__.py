@@ -24,7 +24,7 @@ from atlas_client.answers import (
 )
 from atlas_client.client import AtlasClient
 from atlas_client.columns import ColumnBuilder, Write, batches_of, batches_of_frame, rows_of
-from atlas_client.errors import CallFailed
+from atlas_client.errors import CallFailed, FilterError
 from atlas_client.freshness import Fallback, Freshness, Policy, Requirement, Source, UseCase
 from atlas_client.session import Session
 from atlas_client.values import Scalar, Uint64, ValueType
@@ -43,6 +43,7 @@ __all__ = [
     "EntityAnswer",
     "EntityPage",
     "Fallback",
+    "FilterError",
     "Freshness",
     "HistoryPage",
     "Identity",

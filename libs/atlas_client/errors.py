@@ -1,4 +1,4 @@
-"""What a caller is told when a call fails."""
+"""What a caller is told when a call fails, or is not made."""
 
 from __future__ import annotations
 
@@ -61,3 +61,13 @@ class CallFailed(Exception):
             metadata=dict(info.metadata),
             freshness=freshness_of(freshness) if "Freshness" in present else None,
         )
+
+
+class FilterError(ValueError):
+    """An expression cannot be a filter. `line` and `column` count characters from 1; the text says what to write."""
+
+    def __init__(self, problem: str, line: int, column: int) -> None:
+        super().__init__(f"line {line}, column {column}: {problem}")
+        self.problem = problem
+        self.line = line
+        self.column = column

@@ -68,6 +68,7 @@ class Reads:
         self,
         tenant_id: int,
         *,
+        where: str = "",
         predicate: pb.Predicate | None = None,
         attributes: Iterable[str] = (),
         order_by: Sequence[pb.SortKey] = (),
@@ -78,10 +79,13 @@ class Reads:
         session: Session | None = None,
         timeout: timedelta = TIMEOUT,
     ) -> EntityPage:
-        """Return one page of the entities that fulfil a predicate."""
+        """Return one page of the entities that fulfil `where`, an expression as `atlas_client.filters` tells.
+
+        `predicate` is the same as a message, instead. Raises FilterError for what is no filter; nothing is sent then.
+        """
         request = pb.ListEntitiesRequest(
             tenant_id=tenant_id,
-            predicate=predicate,
+            predicate=_chosen(where, predicate),
             attribute_keys=attributes,
             order_by=order_by,
             as_of_event_time=timestamp(as_of),
@@ -130,6 +134,7 @@ class Reads:
         attribute: str,
         aggregations: Sequence[pb.Aggregation],
         *,
+        where: str = "",
         predicate: pb.Predicate | None = None,
         group_by: Sequence[pb.Grouping] = (),
         start: datetime | None = None,
@@ -141,11 +146,14 @@ class Reads:
         session: Session | None = None,
         timeout: timedelta = TIMEOUT,
     ) -> AggregatePage:
-        """Return one page of groups; `latest_only` counts the latest observation of each entity and no other."""
+        """Return one page of groups; `latest_only` counts the latest observation of each entity and no other.
+
+        `where` or `predicate` chooses entities as in `list_entities`.
+        """
         request = pb.AggregateAttributeRequest(
             tenant_ids=tenant_ids,
             attribute_key=attribute,
-            predicate=predicate,
+            predicate=_chosen(where, predicate),
             aggregations=aggregations,
             group_by=group_by,
             start_time=timestamp(start),
@@ -211,6 +219,16 @@ def _wanted(freshness: Requirement | None, session: Session | None) -> freshness
     if session is not None:
         return (freshness or Requirement()).at_least(session.token).message()
     return freshness.message() if freshness is not None else None
+
+
+def _chosen(where: str, predicate: pb.Predicate | None) -> pb.Predicate | None:
+    if not where:
+        return predicate
+    if predicate is not None:
+        raise ValueError("where and predicate exclude each other; give one")
+    from atlas_client.filters import predicate_of  # noqa: PLC0415  # a 14 MB library, for those who filter by text
+
+    return predicate_of(where)
 
 
 def _tenant_of(request: Any) -> int:

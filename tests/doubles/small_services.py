@@ -107,6 +107,7 @@ class SmallQuery(query_grpc.QueryServiceServicer):
     def __init__(self) -> None:
         self.requests: list[query_pb.GetEntityRequest] = []
         self.waited: list[query_pb.WaitForPositionRequest] = []
+        self.searches: list[query_pb.ListEntitiesRequest | query_pb.AggregateAttributeRequest] = []
         self.failures: deque[Exception] = deque()
         self.wait_failures: deque[Exception] = deque()
         self.gate: asyncio.Event | None = None
@@ -129,16 +130,18 @@ class SmallQuery(query_grpc.QueryServiceServicer):
         value.value.uint64_value = 7
         return query_pb.GetEntityResponse(entity=entity, freshness=self.certificate)
 
-    async def ListEntities(self, request: Any, context: Any) -> Any:  # noqa: N802
-        raise NotBuilt("ListEntities")
+    async def ListEntities(self, request: Any, context: Any) -> query_pb.ListEntitiesResponse:  # noqa: N802
+        self.searches.append(request)
+        return query_pb.ListEntitiesResponse(freshness=self.certificate)
 
     async def GetAttributeHistory(self, request: Any, context: Any) -> query_pb.GetAttributeHistoryResponse:  # noqa: N802
         observation = query_pb.Observation()
         observation.value.string_value = "on"
         return query_pb.GetAttributeHistoryResponse(observations=[observation], freshness=self.certificate)
 
-    async def AggregateAttribute(self, request: Any, context: Any) -> Any:  # noqa: N802
-        raise NotBuilt("AggregateAttribute")
+    async def AggregateAttribute(self, request: Any, context: Any) -> query_pb.AggregateAttributeResponse:  # noqa: N802
+        self.searches.append(request)
+        return query_pb.AggregateAttributeResponse(freshness=self.certificate)
 
     async def DescribeAttributes(self, request: Any, context: Any) -> Any:  # noqa: N802
         raise NotBuilt("DescribeAttributes")

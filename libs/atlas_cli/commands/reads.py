@@ -40,7 +40,7 @@ def get_command(
         raise fail("--use-case and --max-staleness-ms exclude each other; give one", 2)
     staleness = None if max_staleness_ms is None else timedelta(milliseconds=max_staleness_ms)
     requirement = Requirement(use_case, staleness, at_least, policy, want_session_token=True)
-    found = complete(_tenant_of(tenant, ingest, timeout), ingest)
+    found = complete(tenant_of(tenant, ingest, timeout), ingest)
     numbered = by_number or found.identity is Identity.NUMBERED
     if numbered and not entity.isdigit():
         raise fail(f"{entity!r} is no number, and entities of {found.name} are asked for by number", 2)
@@ -52,7 +52,8 @@ def get_command(
     _show(answer, Console())
 
 
-async def _tenant_of(name: str, ingest: str, timeout: float) -> Tenant:
+async def tenant_of(name: str, ingest: str, timeout: float) -> Tenant:
+    """Return the tenant of a name or number, `timeout` in seconds. Ends the command when there is none."""
     async with AtlasClient.connect(ingest=ingest, query=ingest) as client:
         tenants = await client.list_tenants(timeout=timedelta(seconds=timeout))
     for tenant in tenants:

@@ -33,6 +33,7 @@ class Memory:
     tenants: dict[str, pb.Tenant] = field(default_factory=dict)
     values: dict[Identity, tuple[Scalar, str]] = field(default_factory=dict)
     answers: dict[str, tuple[bytes, pb.WriteAttributesResponse]] = field(default_factory=dict)
+    predicates: list[query_pb.Predicate] = field(default_factory=list)
     stored_batches: int = 0
     repeats: int = 0
     fail_after: int | None = None
@@ -137,6 +138,17 @@ class Query(QueryServiceServicer):
             raise NotFound(f"{name} has no entity {request.entity_key}")
         answer.freshness.source = fresh_pb.DATA_SOURCE_REPLICA
         answer.freshness.staleness.FromMicroseconds(12_400)
+        return answer
+
+    async def ListEntities(  # noqa: N802
+        self, request: query_pb.ListEntitiesRequest, context: object
+    ) -> query_pb.ListEntitiesResponse:
+        self._memory.predicates.append(request.predicate)
+        answer = query_pb.ListEntitiesResponse(next_page_token="more")
+        name = self._memory.tenant(request.tenant_id).name
+        for entity in sorted({entity for tenant, entity, *_ in self._memory.values if tenant == name}):
+            answer.entities.add(tenant_id=request.tenant_id, entity_key=entity, asset_type="router")
+        answer.freshness.source = fresh_pb.DATA_SOURCE_REPLICA
         return answer
 
 

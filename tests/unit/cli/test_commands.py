@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from atlas_cli.text import octets_text, value_text
 from atlas_client import Uint64
+from atlas_client.filters import predicate_of
 from unit.cli.platform import Memory, platform
 
 
@@ -54,6 +55,19 @@ async def test_load_then_get_shows_values_and_certificate(target: str, tmp_path:
     assert (status, "snmp/8072" in out) == (0, True)
 
 
+async def test_a_filter_of_the_command_line_reaches_the_router_as_a_predicate(
+    target: str, memory: Memory, tmp_path: Path
+) -> None:
+    await atlas("load", "snmp", "--ingest", target, cwd=tmp_path)
+    where = '!silent_for("1h") && attr["1.3.6.1.2.1.1.1.0"].startsWith("Cisco")'
+    arguments = ("query", "entities", "--tenant", "snmp/9", "--where", where, "-a", "x", "--ingest", target)
+    status, out, err = await atlas(*arguments, "--query", target, cwd=tmp_path)
+    assert status == 0, err
+    assert memory.predicates == [predicate_of(where)]
+    assert "network/router/cisco-unmarked-0" in out
+    assert "more with --page-token more" in out
+
+
 async def test_lag_shows_each_copy_and_never_calls_unknown_zero(target: str, tmp_path: Path) -> None:
     status, out, _ = await atlas("lag", "--lag", target, cwd=tmp_path)
     assert status == 0
@@ -79,6 +93,8 @@ async def test_refusals_end_with_3(target: str, memory: Memory, tmp_path: Path) 
         (("get", "metar/K", "KATL", "--timeout", "0.5", "--ingest", "127.0.0.1:1"), 1, "Is the service running"),
         (("lag", "--timeout", "0.5", "--lag", "127.0.0.1:1"), 1, "Is the service running"),
         (("get", "7", "x", "--use-case", "dashboard", "--max-staleness-ms", "5"), 2, "exclude each other"),
+        (("query", "entities", "--tenant", "7", "--where", "attr.a > 1 and"), 2, "line 1, column 12"),
+        (("query", "entities", "--tenant", "7", "--where", "attr.a > 1 and"), 2, "           ^"),
         (("verify-data", "."), 1, "no folder backblaze-2013 in it"),
     ],
 )

@@ -14,6 +14,7 @@ from atlas_client import (
     CallFailed,
     ColumnBuilder,
     Delete,
+    FilterError,
     Identity,
     Policy,
     Requirement,
@@ -25,6 +26,7 @@ from atlas_client import (
     batches_of,
 )
 from atlas_client.calls import MAX_ATTEMPTS, pause_before_retry
+from atlas_client.filters import predicate_of
 from atlas_client.freshness import freshness_of
 from atlas_client.session import later
 from atlaskit.errors import InvalidRequest, NotFound, OutcomeUnknown, Overloaded, TokenLost
@@ -251,3 +253,20 @@ def test_a_certificate_reads_as_one_line() -> None:
         "passed over primary (unknown)"
     )
     assert str(freshness_of(pb.Freshness())) == "unspecified, staleness unknown"
+
+
+async def test_a_filter_is_sent_as_the_predicate_it_states(client: AtlasClient, services: SmallServices) -> None:
+    where = 'attr.temp_c > 40 && asset_type == "disk"'
+    await client.list_entities(3, where=where)
+    await client.aggregate([3], "temp_c", [], where=where)
+    assert [search.predicate for search in services.query.searches] == [predicate_of(where)] * 2
+    await client.list_entities(3)
+    assert not services.query.searches[-1].HasField("predicate")
+
+
+async def test_what_is_no_filter_is_never_sent(client: AtlasClient, services: SmallServices) -> None:
+    with pytest.raises(FilterError, match="column 1"):
+        await client.list_entities(3, where="temp_c > 40")
+    with pytest.raises(ValueError, match="exclude each other"):
+        await client.list_entities(3, where="attr.a > 1", predicate=predicate_of("attr.a > 1"))
+    assert not services.query.searches
