@@ -109,7 +109,11 @@ verify-data: build/protos ## Load all four sets whole and compare the counts in 
 	@test -n "$(DATA)" || { echo 'say where the four sets are: make verify-data DATA=/path/to/data (folders backblaze-2013, azure-vm-noise, snmp-walks, metar)' >&2; exit 2; }
 	$(BIN)/atlas verify-copies "$(DATA)"
 
-.PHONY: bench bench-ingest bench-freshness
+.PHONY: bench bench-ingest bench-freshness bench-hot
+bench-hot: build/protos ## Filters on current values, by slots, documents and history (1 minute); ENTITIES=1000000 for the whole (6 minutes)
+	@$(BIN)/python -m benchmarks.hot_attributes --entities $(or $(ENTITIES),50000)
+	@$(BIN)/python -m benchmarks.figures
+
 bench-freshness: build/protos ## P14 of freshness beside its baseline (2 minutes); ROWS=P14 for some
 	@$(BIN)/python -m benchmarks.freshness $(if $(ROWS),--rows $(ROWS))
 	@$(BIN)/python -m benchmarks.figures
@@ -119,7 +123,7 @@ bench-ingest: build/protos ## P1 to P7 and P22 of ingest beside their baselines 
 	@$(BIN)/python benchmarks/ingest_stages.py | tee build/bench/ingest.notes
 	@$(BIN)/python -m benchmarks.figures
 
-bench: bench-ingest bench-freshness ## Every benchmark; the figures go to docs/benchmarks.md
+bench: bench-ingest bench-freshness bench-hot ## Every benchmark; the figures go to docs/benchmarks.md
 
 .PHONY: clean
 clean: ## Remove everything that was built here, .venv included

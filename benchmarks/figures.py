@@ -102,7 +102,7 @@ def section(path: Path) -> list[str]:
         "| # | ours / baseline | ratio | range | goal | detail | when, UTC |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, row in sorted(known.items(), key=lambda item: int(item[0][1:])):
+    for name, row in sorted(known.items(), key=lambda item: (int(item[0][1:].rstrip("ab")), item[0])):
         figure = Figure(**row)
         spread = f"{figure.low:.2f} to {figure.high:.2f}, {figure.pairs} pairs"
         lines.append(
