@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from atlas_cli.commands.bench import bench_command
+from atlas_cli.commands.hot import hot_app
 from atlas_cli.commands.load import load_command, verify_data_command
 from atlas_cli.commands.local import demo_command, up_command, verify_copies_command
 from atlas_cli.commands.queries import query_app
@@ -27,6 +28,7 @@ app.command("lag")(lag_command)
 app.add_typer(query_app)
 app.command("bench")(bench_command)
 app.command("verify-data")(verify_data_command)
+app.add_typer(hot_app, name="hot")
 
 
 def main() -> None:

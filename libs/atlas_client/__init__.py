@@ -22,6 +22,7 @@ from atlas_client.answers import (
     Tenant,
     Written,
 )
+from atlas_client.catalogue import HotAttribute, HotState
 from atlas_client.client import AtlasClient
 from atlas_client.columns import ColumnBuilder, Write, batches_of, batches_of_frame, rows_of
 from atlas_client.errors import CallFailed, FilterError
@@ -46,6 +47,8 @@ __all__ = [
     "FilterError",
     "Freshness",
     "HistoryPage",
+    "HotAttribute",
+    "HotState",
     "Identity",
     "Observed",
     "Policy",

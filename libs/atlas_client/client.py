@@ -9,6 +9,7 @@ from typing import Any
 
 from grpc import aio
 
+from atlas_client.catalogue import Catalogue
 from atlas_client.reads import Reads
 from atlas_client.writes import Writes
 
@@ -18,12 +19,13 @@ MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 SERVICE_CONFIG = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
 
 
-class AtlasClient(Writes, Reads):
+class AtlasClient(Writes, Reads, Catalogue):
     """Writes telemetry and reads it back with a certificate of freshness. Safe for many tasks of one event loop."""
 
     def __init__(self, ingest: aio.Channel, query: aio.Channel) -> None:
         Writes.__init__(self, ingest)
         Reads.__init__(self, query)
+        Catalogue.__init__(self, ingest)
 
     @classmethod
     @asynccontextmanager

@@ -7,6 +7,7 @@ AtlasError
 |-- NotFound
 |-- AlreadyExists
 |-- RequestIdReused       the same request_id with other content
+|-- StateForbids          what is asked for does not fit what is there; says which rule
 |-- NotBuilt              a part of the contract that has no behaviour yet
 |-- Overloaded            full; says when to come again
 |-- Unavailable           a store or a peer did not answer
@@ -72,6 +73,14 @@ class TenantUnknown(AtlasError):
     @property
     def metadata(self) -> dict[str, str]:
         return {"tenant_id": str(self.tenant_id), "field": "tenant_id"}
+
+
+class StateForbids(AtlasError):
+    """What is asked for is well formed, and not possible as things are. `code` is its reason in UPPER_SNAKE_CASE."""
+
+    def __init__(self, text: str, code: str) -> None:
+        super().__init__(text)
+        self.reason = code
 
 
 class NotFound(AtlasError):

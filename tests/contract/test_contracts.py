@@ -8,6 +8,7 @@ from google.protobuf.descriptor import Descriptor, FileDescriptor, ServiceDescri
 
 ROOT = Path(__file__).parents[2]
 MODULES = [
+    "atlas.catalogue.v1.catalogue_service_pb2",
     "atlas.freshness.v1.freshness_pb2",
     "atlas.ingest.v1.value_pb2",
     "atlas.ingest.v1.ingest_service_pb2",

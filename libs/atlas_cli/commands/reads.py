@@ -53,6 +53,7 @@ def get_command(
 
 
 async def tenant_of(name: str, ingest: str, timeout: float) -> Tenant:
+    """Return the tenant of this name or number. Ends the process if there is none."""
     """Return the tenant of a name or number, `timeout` in seconds. Ends the command when there is none."""
     async with AtlasClient.connect(ingest=ingest, query=ingest) as client:
         tenants = await client.list_tenants(timeout=timedelta(seconds=timeout))

@@ -93,13 +93,13 @@ def _changes(wish: Wish, known: Known | None) -> bool:
     return known.key == wish.key and (revived or retyped)
 
 
-async def settle(writer: Writer, ledger: Ledger, wishes: Mapping[Identity, Wish]) -> Mapping[Identity, Known]:
-    """Write what changes, and return every entity of the wishes as it is stored then; a delete creates none.
+async def write(
+    writer: Writer, ledger: Ledger, known: Mapping[Identity, Known], changed: Mapping[Identity, Wish]
+) -> Mapping[Identity, Known]:
+    """Write what changes of what is known, and return every entity as it is stored then; a delete creates none.
 
     Its key may be another one than wished: the caller must compare. Rows are locked in the order of their keys; the
     transaction must have the locks of the tenants."""
-    known = await _find(writer, wishes)
-    changed = changes(wishes, known)
     if not changed:
         return known
     tenants, entities = zip(*changed, strict=True)
@@ -109,10 +109,11 @@ async def settle(writer: Writer, ledger: Ledger, wishes: Mapping[Identity, Wish]
     columns = np.array([(row["shard"], row["row_version"]) for row in rows], np.int64).reshape(-1, 2)
     ledger.add(TABLE, columns[:, 0], columns[:, 1])
     # In a statement of its own: it sees what others committed while the upsert waited.
-    return {**known, **await _find(writer, changed)}
+    return {**known, **await find(writer, changed)}
 
 
-async def _find(writer: Writer, wishes: Mapping[Identity, Wish]) -> dict[Identity, Known]:
+async def find(writer: Writer, wishes: Mapping[Identity, Wish]) -> dict[Identity, Known]:
+    """Return the entities of the wishes that exist, as they are stored."""
     tenants, entities = zip(*wishes, strict=True)
     shards = [wish.shard for wish in wishes.values()]
     return {

@@ -16,6 +16,7 @@ from atlaskit.batch import EPOCH, Answer, ItemState, WriteBatch, Written
 from atlaskit.model import RowVersion, ValueType, shard_of
 from atlaskit.position import Lsn, Token
 from atlaskit.postgres.dictionaries import Dictionaries, Dictionary, Name
+from atlaskit.postgres.hot_catalogue import HotCatalogue
 from atlaskit.postgres.key_types import KeyType, KeyTypes
 from atlaskit.postgres.known_entities import KnownEntities
 from atlaskit.postgres.slots import slot_of
@@ -29,6 +30,7 @@ class Shared(NamedTuple):
     dictionaries: Dictionaries
     key_types: KeyTypes
     entities: KnownEntities
+    hot: HotCatalogue
 
 
 class Row(NamedTuple):
@@ -71,7 +73,7 @@ def _written(answer: Answer, token: Token) -> Written:
 
 
 def small_group_of(epoch: int, shared: Shared, batches: Sequence[WriteBatch]) -> SmallGroup | None:
-    """Return the batches as a group to commit at once, or None: something is not known, or is more than rows.
+    """Return the batches as a group to commit at once, or None: not all is known, or more than history is concerned.
 
     Items are touched one by one: for a few that costs a fifth of what arrays do."""
     requests = {(batch.tenant.tenant_id, batch.request_id) for batch in batches}
@@ -101,12 +103,15 @@ class _Reader:
         self._ids = shared.dictionaries.at(epoch)
         self._types = shared.key_types.at(epoch)
         self._entities = shared.entities.of(epoch, batch.tenant.tenant_id)
+        self._promoted = shared.hot.of(epoch, batch.tenant.tenant_id)
         self._values = {
             kind: column.tolist() if isinstance(column, np.ndarray) else column for kind, column in batch.values.items()
         }
 
     def rows(self, first: int) -> Iterator[Row]:
         batch, tenant = self._batch, self._batch.tenant
+        if self._promoted is None:
+            raise KeyError(tenant.tenant_id)
         entities, attributes, times = (
             column.tolist() for column in (batch.entity_indexes, batch.attribute_indexes, batch.event_times_us)
         )
@@ -117,6 +122,8 @@ class _Reader:
             attribute_id = self._ids[
                 Name(Dictionary.ATTRIBUTE_KEYS, tenant.tenant_id, batch.attribute_keys[attributes[item]])
             ]
+            if attribute_id in self._promoted.attributes:
+                raise KeyError(attribute_id)
             self._types[KeyType(tenant.tenant_id, attribute_id, kinds[item])]
             self._check_asset_type(assets[item], asset_type_id)
             yield Row(

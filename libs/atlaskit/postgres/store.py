@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from atlaskit.batch import Answer, ItemState, Part, WriteBatch, Written, used
+from atlaskit.batch import Answer, Integers, ItemState, Part, WriteBatch, Written, used
 from atlaskit.errors import AtlasError, RequestIdReused
 from atlaskit.model import MAX_ROWS_PER_TRANSACTION, Deletion
 from atlaskit.position import Token
@@ -19,14 +19,17 @@ from atlaskit.postgres.entities import Identity, Known
 from atlaskit.postgres.errors import Conflict
 from atlaskit.postgres.frames import frame_of
 from atlaskit.postgres.history import Numbered
+from atlaskit.postgres.hot_catalogue import HotCatalogue
+from atlaskit.postgres.hot_ingest import Retyped, retyped_of, write_hot
+from atlaskit.postgres.hot_values import TenantMappings, Typed
 from atlaskit.postgres.key_types import KeyType, KeyTypes
 from atlaskit.postgres.known_entities import KnownEntities, Reliance
 from atlaskit.postgres.numbering import numbered_of, with_asset_types
 from atlaskit.postgres.small_groups import Shared, commit_at_once, small_group_of
-from atlaskit.postgres.transaction import RequestKey, Touched, Transaction, traces_of
+from atlaskit.postgres.transaction import AloneNeeded, RequestKey, Touched, Transaction, traces_of
 from atlaskit.postgres.writer import Writer, open_writer
 
-ATTEMPTS = 4
+ATTEMPTS = 5
 Outcome: TypeAlias = Written | AtlasError
 AtOnce: TypeAlias = Callable[[timedelta], Awaitable[Sequence[Outcome] | None]]
 
@@ -45,6 +48,14 @@ class _Met(NamedTuple):
     entities: Mapping[Identity, Known] = {}
 
 
+class _Settled(NamedTuple):
+    """Batches with the types of their entities, the entities looked up, and those of another type than before."""
+
+    batches: Sequence[Typed]
+    met: Mapping[Identity, Known]
+    retyped: Mapping[Identity, Retyped]
+
+
 class _Done(NamedTuple):
     """What a transaction found stored, what it stored, what it met, and the numbers of slots as it opened."""
 
@@ -60,7 +71,7 @@ class StoreWriter:
     def __init__(self, writer: Writer, shared: Shared) -> None:
         self._writer = writer
         self._shared = shared
-        self._dictionaries, self._key_types, self._known = shared
+        self._dictionaries, self._key_types, self._known, self._hot = shared
 
     @property
     def usable(self) -> bool:
@@ -92,16 +103,18 @@ class StoreWriter:
         All new ones are committed, or none and this raises. A request that was committed before gets its first answer,
         or RequestIdReused. Deadlocks and lost races are repeated up to `ATTEMPTS` times."""
         assert sum(len(batch.states) for batch in batches) <= MAX_ROWS_PER_TRANSACTION
+        alone: frozenset[int] = frozenset()
         for attempt in range(ATTEMPTS):
             try:
-                return await self._attempt(number, batches, limit, rely=attempt == 0)
-            except Conflict:
+                return await self._attempt(number, batches, limit, rely=attempt == 0, alone=alone)
+            except Conflict as conflict:
                 if attempt == ATTEMPTS - 1 or not self.usable:
                     raise
+                alone |= conflict.tenants if isinstance(conflict, AloneNeeded) else frozenset()
         raise AssertionError
 
     async def _attempt(
-        self, number: int, batches: Sequence[WriteBatch], limit: timedelta, *, rely: bool
+        self, number: int, batches: Sequence[WriteBatch], limit: timedelta, *, rely: bool, alone: frozenset[int]
     ) -> Sequence[Outcome]:
         asked: dict[RequestKey, WriteBatch] = {}
         for batch in batches:
@@ -114,48 +127,73 @@ class StoreWriter:
             fresh = [batch.copied() for key, batch in asked.items() if key not in opened.found]
             for batch in fresh:
                 refuse_unnamed(batch, ids)
-            met = await self._write_rows(opened, numbered_of(self._writer.epoch, number, fresh, ids), rely=rely)
+            numbered = numbered_of(self._writer.epoch, number, fresh, ids)
+            met = await self._write_rows(opened, numbered, touched.erases, rely=rely)
             answers = {_key(batch): Stored(batch.digest, Answer.of(batch, opened.began)) for batch in fresh}
             opened.answers = {key: (stored.digest, stored.answer.encode()) for key, stored in answers.items()}
             found = {key: Stored(digest, Answer.decode(result)) for key, (digest, result) in opened.found.items()}
             return _Done(found, answers, met, opened.numbers)
 
-        touched = Touched(erased_tenants(batches), list(asked))
+        erases = {tenant: erased or tenant in alone for tenant, erased in erased_tenants(batches).items()}
+        touched = Touched(erases, list(asked))
         done = await self._writer.transact(number, work, limit, traces_of(batches), touched)
         self._key_types.remember(self._writer.epoch, done.met.types)
         self._known.put(self._writer.epoch, done.numbers, done.met.entities)
         token = await self._writer.flushed()
         return _outcomes(batches, done, token)
 
-    async def _write_rows(self, opened: Transaction, numbered: Sequence[Numbered], *, rely: bool) -> _Met:
-        settled, met = await self._settle(opened, numbered, rely=rely)
-        rows = history.rows_of(settled) if settled else None
+    async def _write_rows(
+        self, opened: Transaction, numbered: Sequence[Numbered], erases: Mapping[int, bool], *, rely: bool
+    ) -> _Met:
+        tenants = {one.batch.tenant.tenant_id for one in numbered}
+        catalogue = await self._hot.at(self._writer, opened, tenants)
+        alone = {tenant for tenant, alone in erases.items() if alone}
+        settled = await self._settle(opened, numbered, catalogue, alone, rely=rely)
+        rows = history.rows_of([one.numbered for one in settled.batches]) if settled.batches else None
         if rows is None or not len(rows):
-            return _Met(entities=met)
+            return _Met(entities=settled.met)
         frame = frame_of(rows)
         await self._writer.copy_history(frame.columns, frame.octets)
         opened.ledger.add(history.TABLE, rows.shards, rows.versions)
-        return _Met(await self._key_types.note(self._writer, rows), met)
+        if catalogue:
+            await write_hot(self._writer, opened, settled.batches, catalogue, settled.retyped)
+        return _Met(await self._key_types.note(self._writer, rows), settled.met)
 
     async def _settle(
-        self, opened: Transaction, numbered: Sequence[Numbered], *, rely: bool
-    ) -> tuple[list[Numbered], Mapping[Identity, Known]]:
-        """Return the batches with the asset types of their entities, and the entities that had to be looked up."""
+        self,
+        opened: Transaction,
+        numbered: Sequence[Numbered],
+        catalogue: Mapping[int, TenantMappings],
+        alone: Collection[int],
+        *,
+        rely: bool,
+    ) -> _Settled:
         epoch = self._writer.epoch
         self._known.look(epoch, opened.numbers)
         relied = self._known.rely(epoch, numbered) if rely else Reliance.none(numbered)
         opened.relied = relied.numbers
         unknown = [one for one, types in zip(numbered, relied.asset_types, strict=True) if types is None]
         met: Mapping[Identity, Known] = {}
+        retyped: Mapping[Identity, Retyped] = {}
         if wishes := entities.wishes_of(unknown):
-            met = await entities.settle(self._writer, opened.ledger, wishes)
+            found = await entities.find(self._writer, wishes)
+            changed = entities.changes(wishes, found)
+            met = await entities.write(self._writer, opened.ledger, found, changed)
+            if catalogue:
+                retyped = await retyped_of(
+                    self._writer, changed, found=found, met=met, catalogue=catalogue, alone=alone
+                )
         for one in unknown:
             entities.refuse_strangers(one.batch, met)
-        settled = [
-            with_asset_types(one, entities.stored_asset_types(one, met) if types is None else types)
+        typed = [
+            _typed(one, entities.stored_asset_types(one, met) if types is None else types)
             for one, types in zip(numbered, relied.asset_types, strict=True)
         ]
-        return settled, met
+        return _Settled(typed, met, retyped)
+
+
+def _typed(one: Numbered, stored: Integers) -> Typed:
+    return Typed(with_asset_types(one, stored), stored)
 
 
 def erased_tenants(batches: Sequence[WriteBatch]) -> dict[int, bool]:
@@ -214,7 +252,7 @@ class PostgresStore:
         self._dsn = dsn
         self._quorum = quorum
         self._staged = staged
-        self._shared = Shared(Dictionaries(names), KeyTypes(names), KnownEntities(known))
+        self._shared = Shared(Dictionaries(names), KeyTypes(names), KnownEntities(known), HotCatalogue())
 
     @asynccontextmanager
     async def writer(self) -> AsyncIterator[StoreWriter]:

@@ -20,7 +20,14 @@ from atlaskit.postgres.errors import WrongServer, translated, undone
 from atlaskit.postgres.history import TABLE
 from atlaskit.postgres.pool import CONNECT_LIMIT, STATEMENT_LIMIT, Row
 from atlaskit.postgres.slots import slot_of
-from atlaskit.postgres.transaction import NOTHING, EntitiesChanged, RequestTaken, Touched, Transaction
+from atlaskit.postgres.transaction import (
+    NOTHING,
+    CatalogueChanged,
+    EntitiesChanged,
+    RequestTaken,
+    Touched,
+    Transaction,
+)
 from atlaskit.sql import load
 
 SQL = load(Path(__file__).parent / "queries")
@@ -58,6 +65,11 @@ class Writer:
         with self._guarded(STATEMENT_LIMIT), translated(statement):
             return await self._connection.fetch(SQL[statement], *values)
 
+    async def run(self, doing: str, statement: str, *values: Any) -> Sequence[Row]:
+        """Return the rows of a statement that is made of names of closed sets; `doing` names it in errors."""
+        with self._guarded(STATEMENT_LIMIT), translated(doing):
+            return await self._connection.fetch(statement, *values)
+
     async def copy_history(self, columns: Sequence[str], octets: bytes) -> None:
         """Append rows to the history; they come in COPY's binary format."""
         table = STAGE if self._staged else TABLE
@@ -90,10 +102,10 @@ class Writer:
     ) -> T:
         """Run `work` in one transaction with its ledger row, commit it, and return what `work` returned.
 
-        Raises RequestTaken if one of its answers was stored by another meanwhile, EntitiesChanged if a number that it
-        relied on does not stand. Up to the COMMIT a failure or a
-        cancellation rolls everything back; `limit` bounds that part. Raises OutcomeUnknown when the COMMIT itself
-        was not answered: then the writer is retired.
+        Raises RequestTaken if one of its answers was stored by another meanwhile, EntitiesChanged or CatalogueChanged
+        if a number that it relied on does not stand. Up to the COMMIT a failure or a cancellation rolls everything
+        back; `limit` bounds that part. Raises OutcomeUnknown when the COMMIT itself was not answered: then the writer
+        is retired.
         """
         try:
             async with asyncio.timeout(limit.total_seconds()):
@@ -147,7 +159,7 @@ class Writer:
         keys = sorted(opened.answers)  # in key order, like every lock
         tenants, requests = [key[0] for key in keys], [key[1] for key in keys]
         digests, encoded = [opened.answers[key][0] for key in keys], [opened.answers[key][1] for key in keys]
-        slots = sorted(opened.relied)
+        slots = sorted(opened.numbers)
         columns, sequence = (tenants, requests, digests, encoded, slots), self._sequence
         if opened.ledger:
             sequence += 1
@@ -162,8 +174,7 @@ class Writer:
             raise WrongServer(f"writer {self.number} is not at sequence {self._sequence} in ingest_writers")
         if closed["stored"] < len(keys):
             raise RequestTaken("another transaction stored one of these requests first")
-        if (closed["numbers"] or []) != [opened.relied[slot] for slot in slots]:
-            raise EntitiesChanged("another transaction changed entities of these tenants")
+        _check_numbers(opened, slots, closed)
         return result, sequence
 
     async def _open(self, limit: timedelta, touched: Touched) -> Transaction:
@@ -179,7 +190,8 @@ class Writer:
             if row["request_id"] is not None
         }
         slots = sorted({slot_of(tenant_id) for tenant_id in touched.erases})
-        return Transaction(rows[0]["began"], found, dict(zip(slots, rows[0]["numbers"] or (), strict=True)))
+        numbers, catalogues = (dict(zip(slots, rows[0][name] or (), strict=True)) for name in ("numbers", "catalogues"))
+        return Transaction(rows[0]["began"], found, numbers, catalogues)
 
     async def _commit(self) -> None:
         self._unsure = False
@@ -222,6 +234,14 @@ class Writer:
 
     def _hear(self, _connection: object, message: Any) -> None:
         self._unsure = self._unsure or "canceling wait for synchronous replication" in str(message)
+
+
+def _check_numbers(opened: Transaction, slots: Sequence[int], closed: Row) -> None:
+    numbers, catalogues = (dict(zip(slots, closed[name] or (), strict=True)) for name in ("numbers", "catalogues"))
+    if any(numbers[slot] != number for slot, number in opened.relied.items()):
+        raise EntitiesChanged("another transaction changed entities of these tenants")
+    if catalogues != opened.catalogues:
+        raise CatalogueChanged("an attribute of these tenants was promoted or demoted")
 
 
 async def _pieces(octets: bytes) -> AsyncIterator[bytes]:

@@ -25,6 +25,7 @@ STATUS: dict[type[AtlasError], StatusCode] = {
     errors.NotFound: StatusCode.NOT_FOUND,
     errors.AlreadyExists: StatusCode.ALREADY_EXISTS,
     errors.RequestIdReused: StatusCode.FAILED_PRECONDITION,
+    errors.StateForbids: StatusCode.FAILED_PRECONDITION,
     errors.NotBuilt: StatusCode.UNIMPLEMENTED,
     errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: StatusCode.UNAVAILABLE,

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
-from atlaskit.postgres.pool import open_pool
+from atlaskit.postgres.hot_promotion import HotAttributes
+from atlaskit.postgres.pool import Pool, open_pool
 from atlaskit.postgres.store import PostgresStore
 from atlaskit.postgres.tenants import Tenants
+from atlaskit.postgres.writer import open_writer
 from atlaskit.rpc.client import open_channel
 from atlaskit.rpc.server import serving
 from atlaskit.telemetry.tracing import open_tracing
 
 from atlas_ingest.acks import Acknowledgements, RouterCoverage
 from atlas_ingest.admission import Admission, AdmissionLimits
+from atlas_ingest.backfilling import Pace, backfilling
 from atlas_ingest.batcher import Limits, group_commit
+from atlas_ingest.catalogue import CatalogueServicer
 from atlas_ingest.fair_queue import QueueLimits
 from atlas_ingest.handlers import services_of
 from atlas_ingest.servicer import IngestServicer
@@ -56,7 +61,9 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         if settings.query_router:
             coverage = RouterCoverage(await stack.enter_async_context(open_channel(settings.query_router)))
         acks = Acknowledgements(coverage, settings.ack_waiters)
-        services = services_of(IngestServicer(tenants, commit, admission, acks), TenantServicer(tenants))
+        ingest = IngestServicer(tenants, commit, admission, acks)
+        catalogue = await stack.enter_async_context(_catalogue(settings, pool, tenants))
+        services = services_of(ingest, TenantServicer(tenants), catalogue)
         async with serving(
             services,
             settings.address,
@@ -65,3 +72,13 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             tracer=tracer,
         ) as port:
             yield port
+
+
+@asynccontextmanager
+async def _catalogue(settings: Settings, pool: Pool, tenants: Tenants) -> AsyncIterator[CatalogueServicer]:
+    # With the task that fills the slots of what is promoted.
+    quorum = settings.primary_mode is PrimaryMode.QUORUM
+    opener = partial(open_writer, settings.postgres_dsn, quorum=quorum, application_name="atlas-ingest-backfill")
+    pace = Pace(settings.backfill_entities, settings.backfill_rest, settings.backfill_poll)
+    async with backfilling(pool, opener, pace) as backfill:
+        yield CatalogueServicer(tenants, HotAttributes(pool, settings.hot_attributes), backfill.wake)

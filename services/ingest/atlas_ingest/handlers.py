@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
+from atlas.catalogue.v1 import catalogue_service_pb2 as catalogue_pb2
 from atlas.ingest.v1 import ingest_service_pb2 as pb2
 from atlaskit.errors import InvalidRequest
 from atlaskit.rpc.server import Service
 from google.protobuf.message import Message
 from grpc import aio
 
+from atlas_ingest.catalogue import CatalogueServicer
 from atlas_ingest.servicer import IngestServicer
 from atlas_ingest.tenants import TenantServicer
 from atlas_ingest.wire import Decoder, Undecodable
@@ -21,11 +23,11 @@ R = TypeVar("R", bound=Message)
 Context = aio.ServicerContext[Any, Any]
 
 
-def services_of(ingest: IngestServicer, tenants: TenantServicer) -> list[Service]:
-    """Return both services, to be served."""
+def services_of(ingest: IngestServicer, tenants: TenantServicer, catalogue: CatalogueServicer) -> list[Service]:
+    """Return the services, to be served."""
     return [
         _service(
-            "IngestService",
+            f"{pb2.DESCRIPTOR.package}.IngestService",
             {
                 "WriteAttributes": _unary(ingest.write, pb2.WriteAttributesRequest),
                 "StreamWriteAttributes": _stream(ingest.stream, pb2.StreamWriteAttributesRequest),
@@ -33,17 +35,24 @@ def services_of(ingest: IngestServicer, tenants: TenantServicer) -> list[Service
             },
         ),
         _service(
-            "TenantService",
+            f"{pb2.DESCRIPTOR.package}.TenantService",
             {
                 "CreateTenant": _unary(tenants.create, pb2.CreateTenantRequest),
                 "ListTenants": _unary(tenants.list, pb2.ListTenantsRequest),
             },
         ),
+        _service(
+            f"{catalogue_pb2.DESCRIPTOR.package}.CatalogueService",
+            {
+                "PromoteAttribute": _unary(catalogue.promote, catalogue_pb2.PromoteAttributeRequest),
+                "DemoteAttribute": _unary(catalogue.demote, catalogue_pb2.DemoteAttributeRequest),
+                "ListHotAttributes": _unary(catalogue.list, catalogue_pb2.ListHotAttributesRequest),
+            },
+        ),
     ]
 
 
-def _service(name: str, methods: dict[str, grpc.RpcMethodHandler[Any, Any]]) -> Service:
-    full_name = f"{pb2.DESCRIPTOR.package}.{name}"
+def _service(full_name: str, methods: dict[str, grpc.RpcMethodHandler[Any, Any]]) -> Service:
     handler = grpc.method_handlers_generic_handler(full_name, methods)
     return Service(full_name, lambda server: server.add_generic_rpc_handlers((handler,)))
 

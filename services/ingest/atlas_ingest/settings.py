@@ -45,4 +45,10 @@ class Settings(ServiceSettings):
     known_entities: PositiveInt = 200_000  # entities remembered, so as not to be looked up; about 300 bytes each
     query_router: str = ""  # who proves REPLICATED and OLAP_VISIBLE; empty: these levels are refused
     ack_waiters: PositiveInt = 1_000  # batches that may wait for one of these levels at a time
+    hot_attributes: int = Field(default=32, ge=0, le=1_000)  # promoted attributes of a tenant; each costs its writes
+    backfill_entities: int = Field(
+        default=200, ge=1, le=10_000
+    )  # of one transaction of a backfill; their rows are locked
+    backfill_rest: float = Field(default=1, ge=0, le=100)  # times as long as such a transaction, none follows
+    backfill_poll: Span = timedelta(seconds=5)  # how often what another process promoted is looked for
     lookups: int = Field(default=2, ge=1, le=16)  # connections that read and register tenants

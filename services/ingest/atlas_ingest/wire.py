@@ -10,6 +10,7 @@ from functools import cache
 from hashlib import blake2b
 from typing import Any, Generic, TypeVar
 
+from atlas.catalogue.v1 import catalogue_service_pb2
 from atlas.ingest.v1 import ingest_service_pb2, value_pb2
 from google.protobuf import descriptor_pb2, duration_pb2, message_factory, timestamp_pb2
 from google.protobuf.descriptor import FieldDescriptor
@@ -77,7 +78,7 @@ def _text(octets: bytes) -> bytes:
 @cache
 def _lenient_class(name: str) -> type[Message]:
     pool = DescriptorPool()
-    for module in (duration_pb2, timestamp_pb2, value_pb2, ingest_service_pb2):
+    for module in (duration_pb2, timestamp_pb2, value_pb2, ingest_service_pb2, catalogue_service_pb2):
         file = descriptor_pb2.FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb)
         for message in file.message_type:
             for field in message.field:

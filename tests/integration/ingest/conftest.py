@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import asyncpg
 import pytest
@@ -98,7 +99,7 @@ async def ingest(database: Database) -> AsyncIterator[Client]:
         yield client
 
 
-Spawn = Callable[[Database], AbstractAsyncContextManager[tuple[ChildProcess, Client]]]
+Spawn = Callable[..., AbstractAsyncContextManager[tuple[ChildProcess, Client]]]
 
 
 @pytest.fixture
@@ -106,11 +107,13 @@ def spawned(tmp_path: Path) -> Spawn:
     """Ingest as a process, which can be killed; none is left behind."""
 
     @asynccontextmanager
-    async def spawn(database: Database) -> AsyncIterator[tuple[ChildProcess, Client]]:
+    async def spawn(
+        database: Database, settings: Mapping[str, str] = MappingProxyType({})
+    ) -> AsyncIterator[tuple[ChildProcess, Client]]:
         folder = tmp_path / uuid.uuid4().hex
         folder.mkdir()
         address = f"{HOST}:{assign_in(folder, ('ingest',), {})['ingest']}"
-        environment = {"ATLAS_POSTGRES_DSN": database.dsn("atlas_ingest"), "ATLAS_ADDRESS": address}
+        environment = {"ATLAS_POSTGRES_DSN": database.dsn("atlas_ingest"), "ATLAS_ADDRESS": address, **settings}
         command = Command([sys.executable, "-m", "atlas_ingest"], environment)
         process = ChildProcess("ingest", command, folder / "ingest.log", lambda: _serves(address), 30.0)
         await process.start()

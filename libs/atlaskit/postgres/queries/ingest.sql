@@ -20,12 +20,14 @@ SELECT nextval('ingest_transaction');
 -- Its time is that of the whole transaction, and the created_at of its rows. Writes of a tenant share a lock that a delete of
 -- a whole entity has alone: whoever comes second sees what the first one did to the entity. The locks are taken in order,
 -- before any row is locked; 64 are enough, and bound what one transaction holds. One row for each request that is stored
--- already, or one without. `numbers` are those of the tenants' slots, in order, from before the locks were had.
-SELECT opened.began, opened.numbers, r.tenant_id, r.request_id, r.digest, r.result
+-- already, or one without. `numbers` and `catalogues` are those of the tenants' slots, in order, from before the locks were had.
+SELECT opened.began, opened.numbers, opened.catalogues, r.tenant_id, r.request_id, r.digest, r.result
 FROM (
     SELECT set_config('statement_timeout', $1, true), now() AS began, (
         SELECT array_agg(number ORDER BY slot) FROM entity_changes WHERE slot IN (SELECT tenant_id % 64 FROM unnest($2::integer[]) AS t (tenant_id))
     ) AS numbers, (
+        SELECT array_agg(catalogue ORDER BY slot) FROM entity_changes WHERE slot IN (SELECT tenant_id % 64 FROM unnest($2::integer[]) AS t (tenant_id))
+    ) AS catalogues, (
         SELECT count(CASE WHEN alone THEN pg_advisory_xact_lock(key)::text ELSE pg_advisory_xact_lock_shared(key)::text END)
         FROM (
             SELECT hashtextextended('atlas.entities', tenant_id % 64) AS key, bool_or(erases) AS alone
@@ -63,7 +65,9 @@ WITH ledger AS (
     ON CONFLICT (tenant_id, request_id) DO NOTHING RETURNING 1
 )
 SELECT (SELECT count(*) FROM writer) AS advanced, (SELECT count(*) FROM stored) AS stored,
-    (SELECT array_agg(number ORDER BY slot) FROM entity_changes WHERE slot = ANY ($5::smallint[])) AS numbers, set_config('statement_timeout', '0', true);
+    (SELECT array_agg(number ORDER BY slot) FROM entity_changes WHERE slot = ANY ($5::smallint[])) AS numbers,
+    (SELECT array_agg(catalogue ORDER BY slot) FROM entity_changes WHERE slot = ANY ($5::smallint[])) AS catalogues,
+    set_config('statement_timeout', '0', true);
 
 -- name: close_without_ledger
 -- The same for a transaction that changes no captured table.
@@ -73,7 +77,9 @@ WITH stored AS (
     ON CONFLICT (tenant_id, request_id) DO NOTHING RETURNING 1
 )
 SELECT 1 AS advanced, (SELECT count(*) FROM stored) AS stored,
-    (SELECT array_agg(number ORDER BY slot) FROM entity_changes WHERE slot = ANY ($5::smallint[])) AS numbers, set_config('statement_timeout', '0', true);
+    (SELECT array_agg(number ORDER BY slot) FROM entity_changes WHERE slot = ANY ($5::smallint[])) AS numbers,
+    (SELECT array_agg(catalogue ORDER BY slot) FROM entity_changes WHERE slot = ANY ($5::smallint[])) AS catalogues,
+    set_config('statement_timeout', '0', true);
 
 -- name: commit_small_group
 -- The whole transaction of a small group (schema: small_groups).

@@ -55,6 +55,7 @@ async def open_transaction(
     head = {
         "began": instant(backend.transaction.began),
         "numbers": numbers_of(backend, sorted({tenant % 64 for tenant in tenants}), snapshot),
+        "catalogues": _catalogues(sorted({tenant % 64 for tenant in tenants})),
     }
     rows: Rows = []
     for tenant, request in zip(asked, requests, strict=True):
@@ -106,7 +107,8 @@ async def close_transaction(
     if advanced:
         backend.change("ingest_writers", {"writer": writer, "last_sequence": sequence, "backend": backend.number})
     numbers = numbers_of(backend, slots, backend.snapshot)
-    return [{"advanced": advanced, "stored": stored, "numbers": numbers, "set_config": "0"}]
+    catalogues = _catalogues(slots)
+    return [{"advanced": advanced, "stored": stored, "numbers": numbers, "catalogues": catalogues, "set_config": "0"}]
 
 
 async def close_without_ledger(
@@ -118,9 +120,21 @@ async def close_without_ledger(
     slots: list[int],
 ) -> Rows:
     stored = await store_requests(backend, tenants, requests, digests, results)
-    return [
-        {"advanced": 1, "stored": stored, "numbers": numbers_of(backend, slots, backend.snapshot), "set_config": "0"}
-    ]
+    numbers = numbers_of(backend, slots, backend.snapshot)
+    return [{"advanced": 1, "stored": stored, "numbers": numbers, "catalogues": _catalogues(slots), "set_config": "0"}]
+
+
+def _catalogues(slots: list[int]) -> list[int] | None:
+    # Nothing is promoted here.
+    return [0] * len(slots) or None
+
+
+def hot_mappings(backend: Backend, tenants: list[int]) -> Rows:
+    return []
+
+
+def hot_backfills_left(backend: Backend) -> Rows:
+    return []
 
 
 def flushed(backend: Backend) -> Rows:
@@ -276,4 +290,6 @@ HANDLERS: dict[str, Callable[..., Any]] = {
     "insert_asset_types": _inserter("asset_types"),
     "insert_key_types": insert_key_types,
     "find_tenant": find_tenant,
+    "hot_mappings": hot_mappings,
+    "hot_backfills_left": hot_backfills_left,
 }
