@@ -12,6 +12,7 @@ RATE_NUMERATOR = 1001
 RATE_DENOMINATOR = 1000
 # Boot time runs on through a suspend and monotonic time does not. A difference above this drops all proofs.
 DRIFT_LIMIT = timedelta(milliseconds=50)
+_DRIFT_LIMIT_NS = 50_000_000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -88,8 +89,7 @@ class SuspendWatch:
     def drifted(self) -> bool:
         """Return True once after each drift above `DRIFT_LIMIT`."""
         offset = self._offset()
-        drift = abs(offset - self._offset_ns)
-        if drift <= round_microseconds(DRIFT_LIMIT) * 1000:
+        if abs(offset - self._offset_ns) <= _DRIFT_LIMIT_NS:
             return False
         self._offset_ns = offset
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 from hashlib import blake2b
 
 SHARD_COUNT = 10
@@ -108,6 +109,7 @@ def shard_of(tenant_id: int, spread: int, entity_id: int) -> int:
     return (tenant_id + _mixed(entity_id) % spread) % SHARD_COUNT
 
 
+@lru_cache(maxsize=4096)
 def shards_of(tenant_id: int, spread: int) -> tuple[int, ...]:
     """Return every shard that can hold rows of a tenant."""
     return tuple(sorted({(tenant_id + step) % SHARD_COUNT for step in range(spread)}))

@@ -18,6 +18,7 @@ from checker.outcome import Mutant as Killed
 from checker.outcome import Outcome
 from checker.sim import clickhouse, pins
 from checker.sim.clients import Pace
+from checker.sim.installed import quiet
 from checker.sim.loop import SimulationError
 from checker.sim.pg import statements as postgres
 from checker.sim.run import Plan, simulate
@@ -25,7 +26,7 @@ from checker.sim.story import tell
 from checker.verdict import Verdict, check
 
 WORKERS = 2
-CHUNK = 4  # seeds of one task of a worker
+CHUNK = 8  # seeds of one task of a worker
 TWIN_SHARE = 20  # one seed in so many runs under the naive formulas too
 LEAST_FAULTS, MOST_FAULTS = 2, 5
 
@@ -44,7 +45,13 @@ class Part:
 def plan_of(seed: int) -> Plan:
     """Return what a seed of a campaign does: two faults at least."""
     return Plan(
-        seed, span=4.5, readers=12, pace=Pace(0.12, 0.03), count=LEAST_FAULTS + seed % (MOST_FAULTS - LEAST_FAULTS + 1)
+        seed,
+        span=2.5,
+        warm=1.5,
+        calm=0.75,
+        readers=20,
+        pace=Pace(0.1, 0.042),
+        count=LEAST_FAULTS + seed % (MOST_FAULTS - LEAST_FAULTS + 1),
     )
 
 
@@ -57,13 +64,14 @@ def replay_of(seed: int, mutant: str = "") -> str:
 def run_seeds(seeds: Sequence[int]) -> Part:
     """Run these seeds; for some of them the naive twin too."""
     part = Part()
-    for seed in seeds:
-        try:
-            _add(part.simulation, part, plan_of(seed), replay_of(seed))
-            if seed % TWIN_SHARE == 0:
-                _add(part.twin, part, replace(plan_of(seed), mutate=naive), replay_of(seed, "naive"))
-        except SimulationError as broken:
-            part.failures.append(f"{replay_of(seed)}: {str(broken).strip().splitlines()[-1][:300]}")
+    with quiet():
+        for seed in seeds:
+            try:
+                _add(part.simulation, part, plan_of(seed), replay_of(seed))
+                if seed % TWIN_SHARE == 0:
+                    _add(part.twin, part, replace(plan_of(seed), mutate=naive), replay_of(seed, "naive"))
+            except SimulationError as broken:
+                part.failures.append(f"{replay_of(seed)}: {str(broken).strip().splitlines()[-1][:300]}")
     return part
 
 
@@ -132,7 +140,7 @@ class Campaign:
     def _chunks(self) -> Iterator[list[int]]:
         last = self.seed + (self.seeds if self.seeds is not None else 1 << 40)
         for first in range(self.seed, last, CHUNK):
-            if self.seeds is None and self._elapsed() > self.seconds:
+            if self._elapsed() > self.seconds:
                 return
             yield list(range(first, min(first + CHUNK, last)))
 
@@ -209,8 +217,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run a campaign, or one seed again, and return the exit status."""
     parser = argparse.ArgumentParser(prog="checker.sim", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
-    parser.add_argument("--seconds", type=float, default=240.0, help="how long to begin new seeds")
-    parser.add_argument("--seeds", type=int, default=None, help="how many seeds, instead of a time")
+    parser.add_argument("--seconds", type=float, default=None, help="how long to begin new seeds")
+    parser.add_argument("--seeds", type=int, default=None, help="how many seeds at most")
     parser.add_argument("--out", type=Path, default=None, help="a folder for the outcome")
     parser.add_argument("--mutants", default="all", help="all, none, or names with commas")
     parser.add_argument("--replay", action="store_true", help="run only the seed and tell what happened")
@@ -222,7 +230,8 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if asked.replay:
         return replay(asked.seed, asked.mutant, asked.out)
-    campaign = Campaign(asked.seed, asked.seconds, asked.seeds)
+    seconds = asked.seconds or (240.0 if asked.seeds is None else float("inf"))
+    campaign = Campaign(asked.seed, seconds, asked.seeds)
     campaign.run(chosen(asked.mutants))
     campaign.say()
     if asked.out is not None:

@@ -242,6 +242,7 @@ class Primary:
         self.epoch, self.number, self.writer = 1, 0, 0
         self.writers: dict[int, int] = {}
         self.committed: dict[int, Committed] = {}
+        self.rereads = 0  # how often rows of transactions were asked for
 
     def commit(self, shards: Sequence[int]) -> Committed:
         """Commit a transaction of one of two writers with a row or more in each of these shards."""
@@ -299,9 +300,11 @@ class Primary:
         self._may_fail()
         return dict(self.writers)
 
-    async def rows_of_transaction(self, table: str, shard: int, key: int) -> Sequence[Row]:
+    async def rows_of_transactions(self, table: str, shard: int, keys: Collection[int]) -> Sequence[Row]:
         self._may_fail()
-        return self.committed[key].rows.get(shard, []) if table == TABLE and key in self.committed else []
+        self.rereads += 1
+        found = (self.committed[key] for key in keys if table == TABLE and key in self.committed)
+        return [row for one in found for row in one.rows.get(shard, [])]
 
     async def rows_of_identities(self, identities: Sequence[Identity]) -> Sequence[Row]:
         self._may_fail()

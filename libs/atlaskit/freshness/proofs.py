@@ -50,7 +50,8 @@ def prove_primary(known: Known, read: PrimaryRead, received: BootInstant) -> Pro
     """Return the proof of a primary read. The server must be the primary that the monitor knows.
 
     Mode single: that identity is itself the proof, and the staleness is the time it took to read it. Mode quorum: the
-    newest acknowledged beat of the primary.
+    newest acknowledged beat of the primary, and of positions only the newest fence that it makes usable: what is
+    flushed above it may wait for the standbys still, and be seen on a copy before it is seen here.
     """
     if read.in_recovery or read.identity is None or read.identity != known.identity or known.epoch is None:
         return None
@@ -60,7 +61,9 @@ def prove_primary(known: Known, read: PrimaryRead, received: BootInstant) -> Pro
             instant = BootInstant(received.nanoseconds - max(took, 0))
             return _proof(known, instant, read.lsn)
         case PrimaryMode.QUORUM if known.primary_beat is not None:
-            return _proof(known, known.primary_beat, read.lsn)
+            acknowledged = known.fences[0].lsn if known.fences else None
+            shown = None if read.lsn is None or acknowledged is None else min(read.lsn, acknowledged)
+            return _proof(known, known.primary_beat, shown)
         case _:
             return None
 
@@ -156,8 +159,9 @@ def survives(token: Token, epoch: int, ancestors: Mapping[int, Lsn]) -> bool:
 def covers(proof: Proof, token: Token) -> bool:
     """Tell whether an answer with this proof reflects the write that the token names.
 
-    A primary covers what it had flushed and a replica what it had replayed before the answer's snapshot. OLAP must be
-    strictly beyond: a beat at the very position need not have seen the commit, and the next one always passes it.
+    A primary covers what it had flushed (in mode quorum: what the standbys had acknowledged) and a replica what it had
+    replayed before the answer's snapshot. OLAP must be strictly beyond: a beat at the very position need not have seen
+    the commit, and the next one always passes it.
     """
     if proof.lsn is None or not survives(token, proof.epoch, proof.ancestors):
         return False

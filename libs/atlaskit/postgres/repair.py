@@ -91,10 +91,13 @@ class PrimaryReader:
         rows = await self._rows("retire_writers", list(proven), list(proven.values()))
         return [row["writer"] for row in rows]
 
-    async def rows_of_transaction(self, table: str, shard: int, key: int) -> list[RowEvent]:
-        """Return the rows that a transaction wrote to a shard of a table of APPEND_ONLY."""
-        first, beyond = key << ROW_INDEX_BITS, (key + 1) << ROW_INDEX_BITS
-        return await self._rows(f"{table}_of_transaction", first, beyond, shard)
+    async def rows_of_transactions(self, table: str, shard: int, keys: Collection[int]) -> list[RowEvent]:
+        """Return the rows that these transactions wrote to a shard of a table of APPEND_ONLY.
+
+        The table is read from the first key to the last: give keys that are near each other.
+        """
+        first, beyond = min(keys) << ROW_INDEX_BITS, (max(keys) + 1) << ROW_INDEX_BITS
+        return await self._rows(f"{table}_of_transactions", first, beyond, shard, list(keys))
 
     async def rows_of_identities(self, identities: Sequence[Identity]) -> list[RowEvent]:
         """Return every version of these observations."""

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 from atlas.freshness.v1 import freshness_pb2 as pb
-from google.protobuf.duration_pb2 import Duration
 
-from atlaskit.clock import round_microseconds
 from atlaskit.errors import AtlasError
-from atlaskit.freshness.certificate import Certificate, PassedOver
-from atlaskit.freshness.requirement import Requirement
+from atlaskit.freshness.certificate import Certificate, PassedOver, PassedOverFor
+from atlaskit.freshness.requirement import Policy, Requirement, UseCase
 from atlaskit.model import Source
+from atlaskit.rpc.times import duration_of, timestamp_of
 
 E = TypeVar("E", bound=AtlasError)
+
+_USE_CASES: Mapping[UseCase, pb.UseCase.ValueType] = MappingProxyType(
+    {one: pb.UseCase.Value(f"USE_CASE_{one.name}") for one in UseCase}
+)
+_POLICIES: Mapping[Policy, pb.FreshnessPolicy.ValueType] = MappingProxyType(
+    {one: pb.FreshnessPolicy.Value(f"FRESHNESS_POLICY_{one.name}") for one in Policy}
+)
+_REASONS: Mapping[PassedOverFor, pb.FallbackReason.ValueType] = MappingProxyType(
+    {one: pb.FallbackReason.Value(f"FALLBACK_REASON_{one.name}") for one in PassedOverFor}
+)
+_SOURCES: Mapping[Source, pb.DataSource.ValueType] = MappingProxyType(
+    {one: pb.DataSource.Value(f"DATA_SOURCE_{one.name}") for one in Source}
+)
 
 
 def message_of(certificate: Certificate) -> pb.Freshness:
@@ -27,16 +40,16 @@ def message_of(certificate: Certificate) -> pb.Freshness:
         session_token="" if certificate.session_token is None else str(certificate.session_token),
         excludes_failover_loss=certificate.excludes_failover_loss,
     )
-    message.read_time.FromDatetime(certificate.read_time)
+    message.read_time.CopyFrom(timestamp_of(certificate.read_time))
     if certificate.staleness is not None:
-        message.staleness.CopyFrom(_duration(certificate.staleness))
+        message.staleness.CopyFrom(duration_of(certificate.staleness))
         message.basis = pb.PROOF_BASIS_BOOT_CLOCK
     if certificate.epoch is not None and certificate.lsn is not None:
         message.position.epoch = certificate.epoch
         message.position.wal_position_bytes = certificate.lsn.bytes
         message.position.beat = certificate.beat or 0
     if certificate.replication_lag is not None:
-        message.replication_lag.CopyFrom(_duration(certificate.replication_lag))
+        message.replication_lag.CopyFrom(duration_of(certificate.replication_lag))
     return message
 
 
@@ -56,9 +69,9 @@ def freshness_of(error: BaseException) -> pb.Freshness | None:
 
 def _requested(requirement: Requirement) -> pb.Requested:
     return pb.Requested(
-        use_case=pb.UseCase.Value(f"USE_CASE_{requirement.use_case.name}"),
-        max_staleness=_duration(requirement.max_staleness),
-        policy=pb.FreshnessPolicy.Value(f"FRESHNESS_POLICY_{requirement.policy.name}"),
+        use_case=_USE_CASES[requirement.use_case],
+        max_staleness=duration_of(requirement.max_staleness),
+        policy=_POLICIES[requirement.policy],
         at_least_token="" if requirement.at_least is None else str(requirement.at_least),
     )
 
@@ -66,18 +79,12 @@ def _requested(requirement: Requirement) -> pb.Requested:
 def _fallback(passed: PassedOver) -> pb.Fallback:
     return pb.Fallback(
         source=_source(passed.source),
-        reason=pb.FallbackReason.Value(f"FALLBACK_REASON_{passed.reason.name}"),
-        staleness=None if passed.staleness is None else _duration(passed.staleness),
-        likely_after=None if passed.likely_after is None else _duration(passed.likely_after),
+        reason=_REASONS[passed.reason],
+        staleness=None if passed.staleness is None else duration_of(passed.staleness),
+        likely_after=None if passed.likely_after is None else duration_of(passed.likely_after),
         missing_wal_bytes=passed.missing_bytes,
     )
 
 
 def _source(source: Source | None) -> pb.DataSource.ValueType:
-    return pb.DATA_SOURCE_UNSPECIFIED if source is None else pb.DataSource.Value(f"DATA_SOURCE_{source.name}")
-
-
-def _duration(span: timedelta) -> Duration:
-    # A staleness is never negative; exact, since both count whole microseconds.
-    seconds, rest = divmod(round_microseconds(span), 1_000_000)
-    return Duration(seconds=seconds, nanos=rest * 1000)
+    return pb.DATA_SOURCE_UNSPECIFIED if source is None else _SOURCES[source]

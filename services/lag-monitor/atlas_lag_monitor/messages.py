@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from atlas.lag.v1 import lag_service_pb2 as pb
 from atlaskit.freshness.reading import CopyLag, PrimaryMode, Reading
 from atlaskit.model import Source
-from google.protobuf.duration_pb2 import Duration
+from atlaskit.rpc.times import duration_of
 
 _COPIES = {Source.PRIMARY: pb.COPY_PRIMARY, Source.REPLICA: pb.COPY_REPLICA, Source.OLAP: pb.COPY_OLAP}
 _MODES = {PrimaryMode.SINGLE: pb.PRIMARY_MODE_SINGLE, PrimaryMode.QUORUM: pb.PRIMARY_MODE_QUORUM}
@@ -16,9 +14,9 @@ _MODES = {PrimaryMode.SINGLE: pb.PRIMARY_MODE_SINGLE, PrimaryMode.QUORUM: pb.PRI
 def reading_message(reading: Reading) -> pb.LagReading:
     """Return the message of a reading. What is unknown is unset."""
     message = pb.LagReading(
-        fences=[pb.Fence(wal_position_bytes=fence.lsn.bytes, age=_duration(fence.age)) for fence in reading.fences],
+        fences=[pb.Fence(wal_position_bytes=fence.lsn.bytes, age=duration_of(fence.age)) for fence in reading.fences],
         beats=[
-            pb.Beat(beat=beat.number, age=_duration(beat.age), wal_position_bytes=beat.lsn.bytes)
+            pb.Beat(beat=beat.number, age=duration_of(beat.age), wal_position_bytes=beat.lsn.bytes)
             for beat in reading.beats
         ],
         monitor_id=reading.monitor_id,
@@ -34,21 +32,15 @@ def reading_message(reading: Reading) -> pb.LagReading:
         message.source.timeline = reading.identity.timeline
         message.source.epoch = reading.epoch or 0
     if reading.primary_beat_age is not None:
-        message.primary_beat_age.CopyFrom(_duration(reading.primary_beat_age))
+        message.primary_beat_age.CopyFrom(duration_of(reading.primary_beat_age))
     return message
 
 
 def _copy(copy: Source, lag: CopyLag) -> pb.CopyLag:
     return pb.CopyLag(
         copy=_COPIES[copy],
-        lag=None if lag.lag is None else _duration(lag.lag),
+        lag=None if lag.lag is None else duration_of(lag.lag),
         reachable=lag.reachable,
         problem=lag.problem,
         lag_bytes=lag.lag_bytes,
     )
-
-
-def _duration(age: timedelta) -> Duration:
-    duration = Duration()
-    duration.FromTimedelta(age)
-    return duration

@@ -31,12 +31,14 @@ def claims(progress: Progress, shard: Shard) -> tuple[ArrivedBeat, ...]:
     """Return the beats to publish: each is proven, and its rows are acknowledged under this incarnation."""
     if progress.position < progress.resume or progress.frozen or progress.owes or shard.indebted:
         return ()
-    return tuple(beat for monitor, beat in shard.standing.items() if progress.published.get(monitor, 0) < beat.number)
+    published = progress.published
+    return tuple([beat for monitor, beat in shard.standing.items() if published.get(monitor, 0) < beat.number])
 
 
 def claimed(progress: Progress, beats: Sequence[ArrivedBeat]) -> Progress:
     """Return the progress after these beats were published."""
-    return replace(progress, published={**progress.published, **{beat.monitor: beat.number for beat in beats}})
+    published = {**progress.published, **{beat.monitor: beat.number for beat in beats}}
+    return Progress(progress.position, progress.resume, published, progress.frozen, progress.owes)
 
 
 def committable(progress: Progress, shard: Shard) -> int | None:

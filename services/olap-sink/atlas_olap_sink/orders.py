@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -62,6 +62,33 @@ class Reconcile:
 
 
 Order: TypeAlias = FillLedger | Reread | Resnapshot | Identify | Sweep | Reconcile
+
+
+# Transactions of one table and shard that are read and inserted together: how many, in how much of the table, and of
+# how many rows, unless one alone has more.
+TOGETHER, TOGETHER_WITHIN, TOGETHER_ROWS = 500, 5_000, 20_000
+UNCOUNTED_ROWS = 1_000  # that a transaction is taken to have whose rows nobody has counted
+
+
+def with_first(due: Sequence[Order]) -> list[Order]:
+    """Return the first order and those to carry out together with it: transactions near it in the same place."""
+    first = due[0]
+    if not isinstance(first, Reread):
+        return [first]
+    together: list[Order] = [first]
+    rows = _expected_rows(first)
+    for order in due[1:]:
+        if not isinstance(order, Reread) or order.place != first.place or abs(order.key - first.key) > TOGETHER_WITHIN:
+            continue
+        rows += _expected_rows(order)
+        if rows > TOGETHER_ROWS or len(together) == TOGETHER:
+            break
+        together.append(order)
+    return together
+
+
+def _expected_rows(order: Reread) -> int:
+    return UNCOUNTED_ROWS if order.expected is None else order.expected.rows
 
 
 @dataclass(frozen=True, slots=True)

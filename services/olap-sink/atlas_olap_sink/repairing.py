@@ -17,6 +17,7 @@ from atlaskit.cdc.ledger import LedgerRow
 from atlaskit.cdc.topics import HISTORY
 from atlaskit.clickhouse.watermark import Place
 from atlaskit.errors import AtlasError, Unavailable
+from atlaskit.model import ROW_INDEX_BITS
 from atlaskit.postgres.repair import Identity
 
 from atlas_olap_sink.decoding import Batch, decoded_rows
@@ -37,6 +38,7 @@ from atlas_olap_sink.orders import (
     Sweep,
     Swept,
     named,
+    with_first,
 )
 from atlas_olap_sink.patience import Stopping
 
@@ -63,7 +65,7 @@ class Primary(Protocol):
     async def ledger_of_transactions(self, keys: Collection[int]) -> Sequence[LedgerRow]: ...
     async def surviving(self, first: int, last: int) -> Sequence[int]: ...
     async def last_sequences(self) -> Mapping[int, int]: ...
-    async def rows_of_transaction(self, table: str, shard: int, key: int) -> Sequence[RowEvent]: ...
+    async def rows_of_transactions(self, table: str, shard: int, keys: Collection[int]) -> Sequence[RowEvent]: ...
     async def rows_of_identities(self, identities: Sequence[Identity]) -> Sequence[RowEvent]: ...
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]: ...
 
@@ -83,7 +85,10 @@ class NotThere(Unavailable):
 
 
 class Repairs:
-    """Carries out orders, one at a time. Each is kept once, however often it is ordered."""
+    """Carries out orders: one at a time, and transactions of one table and shard together.
+
+    Each is kept once, however often it is ordered.
+    """
 
     def __init__(self, primary: Primary, purging: Purging, inserter: Inserter) -> None:
         self._primary, self._purging, self._inserter = primary, purging, inserter
@@ -135,24 +140,30 @@ class Repairs:
             log.info("stopped before a repair was done; it is found again")
 
     async def carry_out_next(self) -> bool:
-        """Carry out the next order that is due; return False if none is."""
+        """Carry out the next order that is due, and those that go with it; return False if none is."""
         now = asyncio.get_running_loop().time()
-        due = next((order for order in self._orders if self._due.get(order, 0) <= now), None)
-        if due is None:
+        due = [order for order in self._orders if self._due.get(order, 0) <= now]
+        if not due:
             return False
-        generation = self._generation
+        together, generation = with_first(due), self._generation
         try:
-            done = await self._carry_out(due)
+            outcomes = await self._carry_out(together)
         except AtlasError as error:
-            self._failed(due, error, now)
-            return True
-        if generation != self._generation:
-            return True
-        self._orders.pop(due, None)
-        self._due.pop(due, None)
-        self._done.append(done)
-        log.info("repaired", **named(due))
+            outcomes = dict.fromkeys(together, error)
+        for order, outcome in outcomes.items():
+            if isinstance(outcome, AtlasError):
+                self._failed(order, outcome, now)
+            elif generation == self._generation:
+                self._orders.pop(order, None)
+                self._due.pop(order, None)
+                self._done.append(outcome)
+        self._tell(outcomes)
         return True
+
+    def _tell(self, outcomes: Mapping[Order, Done | AtlasError]) -> None:
+        done = [order for order, outcome in outcomes.items() if not isinstance(outcome, AtlasError)]
+        if done:
+            log.info("repaired", orders=len(done), **named(done[0]))
 
     async def _wait(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -172,13 +183,17 @@ class Repairs:
         self._due[order] = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 10))
         log.error("a repair failed", problem=str(error), reason=error.reason, attempt=failures, **named(order))
 
-    async def _carry_out(self, order: Order) -> Done:
+    async def _carry_out(self, orders: Sequence[Order]) -> Mapping[Order, Done | AtlasError]:
+        if rereads := [order for order in orders if isinstance(order, Reread)]:
+            return await self._reread(rereads)
+        return {order: await self._alone(order) for order in orders}
+
+    async def _alone(self, order: Order) -> Done:
         match order:
             case FillLedger():
                 return Filled(await self._ledger(order))
             case Reread():
-                await self._reread(order)
-                return Settled(order.place, order.key)
+                raise AssertionError("transactions are read together")
             case Resnapshot():
                 return Covered(order.place, await self._snapshot(order.place))
             case Identify():
@@ -195,17 +210,29 @@ class Repairs:
             raise NotThere(f"the ledger of writer {order.writer} has no sequence {order.first} to {order.last}")
         return tuple(rows)
 
-    async def _reread(self, order: Reread) -> None:
-        table, shard = order.place
-        rows = await self._primary.rows_of_transaction(table, shard, order.key)
-        if order.expected is not None and not _balances(rows, order.expected.rows, order.expected.version_sum):
-            # The event of the ledger may be what is wrong.
-            ledger = await self._primary.ledger_of_transactions([order.key])
-            entries = [one for row in ledger for one in row.entries if (one.table, one.shard) == order.place]
-            if not any(_balances(rows, entry.rows, entry.version_sum) for entry in entries):
-                counted = f"its ledger counts {order.expected.rows}"
-                raise NotThere(f"{table} has {len(rows)} rows of the transaction in shard {shard}, and {counted}")
-        await self._insert(table, rows)
+    async def _reread(self, orders: Sequence[Reread]) -> Mapping[Order, Done | AtlasError]:
+        table, shard = orders[0].place
+        found: dict[int, list[RowEvent]] = {order.key: [] for order in orders}
+        for row in await self._primary.rows_of_transactions(table, shard, list(found)):
+            found[int(row["row_version"]) >> ROW_INDEX_BITS].append(row)
+        missing = await self._missing(orders, found)
+        whole = [order.key for order in orders if order not in missing]
+        await self._insert(table, [row for key in whole for row in found[key]])
+        return {order: missing.get(order) or Settled(order.place, order.key) for order in orders}
+
+    async def _missing(
+        self, orders: Sequence[Reread], found: Mapping[int, Sequence[RowEvent]]
+    ) -> Mapping[Reread, NotThere]:
+        """Return which of these transactions PostgreSQL does not have as it was counted, with what it has."""
+        unlike = {order.key: order for order in orders if not _as_expected(order, found[order.key])}
+        if not unlike:
+            return {}
+        # The event of the ledger may be what is wrong.
+        for row in await self._primary.ledger_of_transactions(list(unlike)):
+            entries = [one for one in row.entries if row.key in unlike and (one.table, one.shard) == orders[0].place]
+            if any(_balances(found[row.key], entry.rows, entry.version_sum) for entry in entries):
+                del unlike[row.key]
+        return {order: _not_there(order, len(found[key])) for key, order in unlike.items()}
 
     async def _snapshot(self, place: Place) -> Mapping[int, int]:
         table, shard = place
@@ -247,6 +274,17 @@ class Repairs:
         if rows:
             batch: Batch = decoded_rows(table, rows)
             await self._inserter.insert(batch)
+
+
+def _as_expected(order: Reread, rows: Sequence[RowEvent]) -> bool:
+    expected = order.expected
+    return expected is None or _balances(rows, expected.rows, expected.version_sum)
+
+
+def _not_there(order: Reread, rows: int) -> NotThere:
+    counted = 0 if order.expected is None else order.expected.rows
+    table, shard = order.place
+    return NotThere(f"{table} has {rows} rows of the transaction in shard {shard}, and its ledger counts {counted}")
 
 
 def _balances(rows: Sequence[RowEvent], count: int, version_sum: int) -> bool:

@@ -10,7 +10,7 @@ from atlas.ingest.v1.value_pb2 import AttributeValue
 from atlas.query.v1 import query_service_pb2 as pb
 from atlaskit.figures import Figures
 from atlaskit.model import EntityState, Observation, TypedValue, ValueType
-from google.protobuf.timestamp_pb2 import Timestamp
+from atlaskit.rpc.times import timestamp_of
 
 _FIELDS: Final = {
     ValueType.INT64: "int64_value",
@@ -33,14 +33,14 @@ def entity_message(state: EntityState, wall: datetime) -> pb.Entity:
             pb.CurrentValue(
                 attribute_key=value.attribute_key,
                 value=value_message(value.value),
-                event_time=_timestamp(value.event_time),
+                event_time=timestamp_of(value.event_time),
                 source_type=value.source_type,
             )
             for value in state.values
         ],
     )
     if state.created_at is not None:
-        message.create_time.FromDatetime(state.created_at)
+        message.create_time.CopyFrom(timestamp_of(state.created_at))
     if state.values:
         message.silence.FromTimedelta(wall - max(value.event_time for value in state.values))
     return message
@@ -50,7 +50,7 @@ def observation_messages(observations: Iterable[Observation]) -> list[pb.Observa
     """Return observations in the order given."""
     return [
         pb.Observation(
-            event_time=_timestamp(seen.event_time), value=value_message(seen.value), source_type=seen.source_type
+            event_time=timestamp_of(seen.event_time), value=value_message(seen.value), source_type=seen.source_type
         )
         for seen in observations
     ]
@@ -76,7 +76,7 @@ def _group_key(figures: Figures, grouping: pb.Grouping) -> pb.GroupKey:
         assert figures.entity_id is not None
         return pb.GroupKey(entity_id=figures.entity_id)
     assert figures.bucket is not None
-    return pb.GroupKey(start_time=_timestamp(figures.bucket))
+    return pb.GroupKey(start_time=timestamp_of(figures.bucket))
 
 
 def _results(figures: Figures, aggregations: Sequence[pb.Aggregation]) -> list[pb.AggregateResult]:
@@ -105,9 +105,3 @@ def _value(value: TypedValue | None) -> pb.AggregateResult:
 
 def _double(number: float | None) -> pb.AggregateResult:
     return pb.AggregateResult() if number is None else pb.AggregateResult(value=AttributeValue(double_value=number))
-
-
-def _timestamp(instant: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(instant)
-    return stamp

@@ -9,6 +9,7 @@ from atlas.lag.v1 import lag_service_pb2 as pb
 from atlaskit.freshness.reading import AgedBeat, AgedFence, CopyLag, PrimaryMode, Reading
 from atlaskit.model import Source
 from atlaskit.position import Lsn, SourceIdentity
+from atlaskit.rpc.times import span_of
 
 _COPIES: Mapping[int, Source] = MappingProxyType(
     {pb.COPY_PRIMARY: Source.PRIMARY, pb.COPY_REPLICA: Source.REPLICA, pb.COPY_OLAP: Source.OLAP}
@@ -25,11 +26,11 @@ def reading_of(message: pb.LagReading) -> Reading:
     return Reading(
         identity=SourceIdentity(int(source.system_identifier), source.timeline) if known else None,
         epoch=source.epoch or None,
-        fences=tuple(AgedFence(Lsn(fence.wal_position_bytes), fence.age.ToTimedelta()) for fence in message.fences),
-        beats=tuple(AgedBeat(b.beat, Lsn(b.wal_position_bytes), b.age.ToTimedelta()) for b in message.beats),
+        fences=tuple(AgedFence(Lsn(fence.wal_position_bytes), span_of(fence.age)) for fence in message.fences),
+        beats=tuple(AgedBeat(b.beat, Lsn(b.wal_position_bytes), span_of(b.age)) for b in message.beats),
         monitor_id=message.monitor_id,
         primary_mode=_MODES.get(message.primary_mode),
-        primary_beat_age=message.primary_beat_age.ToTimedelta() if message.HasField("primary_beat_age") else None,
+        primary_beat_age=span_of(message.primary_beat_age) if message.HasField("primary_beat_age") else None,
         copies={_COPIES[copy.copy]: _copy(copy) for copy in message.copies if copy.copy in _COPIES},
         ancestors={ancestor.epoch: Lsn(ancestor.wal_position_bytes) for ancestor in message.ancestors},
     )
@@ -37,7 +38,7 @@ def reading_of(message: pb.LagReading) -> Reading:
 
 def _copy(message: pb.CopyLag) -> CopyLag:
     return CopyLag(
-        lag=message.lag.ToTimedelta() if message.HasField("lag") else None,
+        lag=span_of(message.lag) if message.HasField("lag") else None,
         reachable=message.reachable,
         problem=message.problem,
         lag_bytes=message.lag_bytes if message.HasField("lag_bytes") else None,

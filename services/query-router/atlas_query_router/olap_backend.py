@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final, assert_never
+from uuid import UUID
 
 from atlaskit.clickhouse import analytics, reader, watermark
 from atlaskit.clickhouse.pool import ClickHouse
@@ -67,7 +68,8 @@ class OlapBackend:
     async def _probe(self, places: list[tuple[str, int]], deadline: Deadline) -> tuple[str | None, list[Watermark]]:
         # The watermarks are those of the running incarnation and name it: one statement tells both.
         marks = await watermark.read_watermarks(self._clickhouse, places, deadline.require("reading the watermarks"))
-        return (str(marks[0].incarnation) if marks else None), [_domain(mark) for mark in marks]
+        names = {name: str(name) for mark in marks for name in (mark.monitor, mark.incarnation)}
+        return (names[marks[0].incarnation] if marks else None), [_domain(mark, names) for mark in marks]
 
     def _prove(self, read: OlapRead, places: list[tuple[str, int]]) -> Proof | None:
         known = self._board.known()
@@ -123,13 +125,13 @@ def fence_after(known: Known, shown: BootInstant) -> Token | None:
     return Token(known.epoch, later[-1].lsn) if later else None
 
 
-def _domain(mark: watermark.Watermark) -> Watermark:
+def _domain(mark: watermark.Watermark, names: Mapping[UUID, str]) -> Watermark:
     return Watermark(
         table=mark.table,
         shard=mark.shard,
-        monitor_id=str(mark.monitor),
+        monitor_id=names[mark.monitor],
         beat=mark.beat,
         epoch=mark.epoch,
         identity=SourceIdentity(mark.system_identifier, mark.timeline),
-        incarnation=str(mark.incarnation),
+        incarnation=names[mark.incarnation],
     )

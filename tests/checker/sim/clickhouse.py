@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from importlib.resources import files
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -179,13 +180,15 @@ def _forget_incarnation(engine: Engine, _: Parameters) -> list[tuple[Any, ...]]:
     return []
 
 
-_MARK = ("table_name", "shard", "monitor", "beat", "epoch", "timeline", "system_identifier", "lsn", "incarnation")
+_marked = itemgetter(
+    "table_name", "shard", "monitor", "beat", "epoch", "timeline", "system_identifier", "lsn", "incarnation"
+)
 
 
 def _proven_watermarks(engine: Engine, asked: Parameters) -> list[tuple[Any, ...]]:
     tables, shards = set(asked["tables"]), set(asked["shards"])
     return [
-        tuple(row[name] for name in _MARK)
+        _marked(row)
         for row in engine.marks.values()
         if row["incarnation"] in engine.incarnation and row["table_name"] in tables and row["shard"] in shards
     ]

@@ -27,6 +27,7 @@ from checker.sim.process import current
 from checker.sim.rpc import Channel
 from checker.sim.world import SimWorld
 
+_within: list[bool] = []  # of an open block of `quiet`
 WALL = 1_780_000_000.0  # seconds since 1970 at virtual second 0, for those who ask the machine
 
 
@@ -56,6 +57,7 @@ def installed(world: SimWorld, seed: int) -> Iterator[None]:
             "SystemClock": lambda: current().clock,
             "serving": services.serving,
             "open_tracing": services.open_tracing,
+            "send_freshness": services.send_freshness,
             "open_channel": partial(_open_channel, world),
         }
         for module in _modules():
@@ -82,15 +84,22 @@ async def _open_channel(world: SimWorld, address: str, **_: Any) -> AsyncIterato
 def quiet() -> Iterator[None]:
     """No logs, no collector of garbage, and no words about what a killed process left behind.
 
-    Drop the world before the block ends: what it leaves is collected here."""
+    Drop the world before the block ends: what it leaves is collected here. Within another such block, at the end of
+    that one: a collection looks at all that the process has imported, too.
+    """
+    if _within:
+        yield
+        return
     before, collecting, hook = structlog.get_config(), gc.isenabled(), sys.unraisablehook
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     gc.disable()
     logging.disable(logging.CRITICAL)
     sys.unraisablehook = lambda _: None
+    _within.append(True)
     try:
         yield
     finally:
+        _within.pop()
         gc.collect()
         logging.disable(logging.NOTSET)
         sys.unraisablehook = hook

@@ -246,10 +246,14 @@ class Consumer(_Client):
     def _take(self, wanted: Iterable[TopicPartition], limit: int) -> dict[TopicPartition, list[KafkaRecord]]:
         found: dict[TopicPartition, list[KafkaRecord]] = {}
         lost: dict[TopicPartition, int] = {}
+        partitions, positions = self.broker.partitions, self.positions
         for at in wanted:
+            log = partitions[at]
+            if positions.get(at) == log.begin + len(log.records):
+                continue  # read to its end, as most are most of the time
             if at in self._paused or at in self.broker.stalled or limit <= 0:
                 continue
-            log, position = self.broker.partitions[at], self._position(at)
+            position = self._position(at)
             if position is None:
                 lost[at] = self.positions[at] or 0
             elif records := log.read(position, limit):

@@ -100,7 +100,8 @@ class Scheduler:
                     if not timers or timers[0][0] > end:
                         break
                     when = timers[0][0]
-                    self.now = max(self.now, when)
+                    if when > self.now:
+                        self.now = when
                     while timers and timers[0][0] <= when:
                         handle = heapq.heappop(timers)[2]
                         if not handle.stopped:
@@ -167,7 +168,7 @@ class ProcessLoop(_Loop):  # type: ignore[misc]
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> Handle:
         handle = Handle(self, callback, args, context or contextvars.copy_context())
-        self.scheduler.ready(handle)
+        self.scheduler._ready.append(handle)
         return handle
 
     def call_at(
@@ -180,7 +181,10 @@ class ProcessLoop(_Loop):  # type: ignore[misc]
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> Handle:
-        return self.call_at(self.scheduler.now + delay, callback, *args, context=context)
+        when = self.scheduler.now + delay
+        handle = Handle(self, callback, args, context or contextvars.copy_context(), when)
+        self.scheduler.push(handle)
+        return handle
 
     call_soon_threadsafe = call_soon
 

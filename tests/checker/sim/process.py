@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from atlaskit.clock import BootInstant
-from checker.sim.loop import ProcessLoop, Scheduler, SimTask
+from checker.sim.loop import Handle, ProcessLoop, Scheduler, SimTask
 
 WALL_BEGIN = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -124,14 +124,17 @@ class Network:
         extra: float = 0.0,
     ) -> None:
         """Run `callback` in the target after the way there, `extra` seconds later than the link alone takes."""
-        link = self.link(source.name, target.name)
+        one, other = source.name, target.name
+        link = self.links.get((one, other) if one < other else (other, one)) or self.link(one, other)
         if link.cut or (link.one_way is not None and link.one_way != source.name):
             link.held.append((target, callback, args))
             return
         when = self.scheduler.now + extra + link.base * link.slow * (0.5 + self.chance.random())
         if lane is not None:
-            when = lane[0] = max(lane[0], when)
-        target.loop.call_at(when, callback, *args, context=_CONTEXT)
+            if lane[0] > when:
+                when = lane[0]
+            lane[0] = when
+        self.scheduler.push(Handle(target.loop, callback, args, _CONTEXT, when))
 
     def passes(self, source: str, target: str) -> bool:
         link = self.link(source, target)

@@ -23,6 +23,8 @@ from checker.sim.services import Knobs
 from checker.sim.world import SPREADS, SimWorld
 
 RECOVERY = 30.0  # virtual seconds within which every class meets its budget again after the healing
+# An answer of ClickHouse that a cut link swallowed is waited for so long: well within the time to recover.
+CALL_LIMIT = timedelta(seconds=10)
 REST = 60.0  # virtual seconds within which all copies are equal once nobody writes
 QUORUM_SHARE = 0.25
 AUDITED = importlib.util.find_spec("atlas_olap_sink.audit") is not None  # the sink notices what is lost before it
@@ -37,6 +39,8 @@ class Plan:
 
     seed: int
     span: float = 8.0
+    warm: float = 2.0  # virtual seconds before the faults; the last half of one of them with clients
+    calm: float = 1.5  # at least so long under load after the healing
     readers: int = 8
     writers: int = 4
     pace: Pace = PACE
@@ -118,9 +122,9 @@ class Run:
     def all(self) -> None:
         plan, world, clients = self.plan, self.world, self.clients
         world.begin()
-        world.scheduler.run_until(START + 1.5)
+        world.scheduler.run_until(START + plan.warm - 0.5)
         clients.start(plan.writers, plan.readers)
-        begin = START + 2.0
+        begin = START + plan.warm
         planned = (
             list(plan.planned)
             if plan.planned is not None
@@ -166,7 +170,7 @@ class Run:
     def _recover(self) -> None:
         """Go on until every class of reads met its budget again, or the time for it is over."""
         end = self.world.scheduler.now + RECOVERY
-        least = self.world.scheduler.now + 1.5
+        least = self.world.scheduler.now + self.plan.calm
         while (now := self.world.scheduler.now) < end:
             self.world.scheduler.run_until(now + 0.25)
             self.clients.process.run(self.clients.probe(), "probe")
@@ -231,4 +235,5 @@ def _knobs(chance: random.Random, mode: PrimaryMode) -> Knobs:
         markers=chance.choice((10, 16, 24, 64)),
         writers=chance.choice((1, 2, 3)),
         copy_way=chance.choice(("direct", "direct", "staged")),
+        sink={"call_limit": CALL_LIMIT},
     )

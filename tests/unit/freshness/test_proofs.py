@@ -107,6 +107,19 @@ def test_with_a_quorum_only_an_acknowledged_beat_of_the_primary_proves() -> None
     assert proof.staleness(NOW) == timedelta(milliseconds=25)
 
 
+def test_with_a_quorum_the_primary_covers_no_position_above_the_newest_usable_fence() -> None:
+    # What is flushed above it may wait for a standby, which shows it before the primary does.
+    quorum = replace(KNOWN, primary_mode=PrimaryMode.QUORUM, primary_beat=at(99.975))
+    fence = KNOWN.fences[0].lsn
+    proof = prove_primary(quorum, replace(PRIMARY, lsn=Lsn(fence.bytes + 10)), NOW)
+    assert proof is not None
+    assert proof.lsn == fence
+    assert not covers(proof, Token(proof.epoch, Lsn(fence.bytes + 1)))
+    without = prove_primary(replace(quorum, fences=()), PRIMARY, NOW)
+    assert without is not None
+    assert without.lsn is None
+
+
 def test_an_unknown_mode_of_the_primary_proves_nothing() -> None:
     assert prove_primary(replace(KNOWN, primary_mode=None), PRIMARY, NOW) is None
 

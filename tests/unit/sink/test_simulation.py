@@ -171,3 +171,44 @@ async def test_rows_of_a_lost_transaction_whose_dictionary_id_is_lost_too_do_not
         await sink.repairs.carry_out_next()
     assert world.committed() == world.engine.rows.keys()
     assert all(_claimed(world, shard) == 1 for shard in SHARDS)
+
+
+def _lost(world: World, transactions: int) -> None:
+    """Let the primary commit so many transactions of which nothing reaches Kafka, and one more, and a beat."""
+    world.chance.random = lambda: 0.5  # type: ignore[method-assign]  # nothing fails here, and what is lost is said
+    world.loss = 1.0
+    for _ in range(transactions):
+        world.write()
+    world.loss = 0.0
+    world.write()
+    world.pulse()
+
+
+async def test_transactions_that_were_lost_together_are_read_and_inserted_together() -> None:
+    world = World(1)
+    _lost(world, 300)
+    sink = await started(world)
+    for _ in range(60):
+        world.clock.seconds += 2
+        await sink.pipeline.step()
+        await sink.repairs.carry_out_next()
+    assert world.committed() == world.engine.rows.keys()
+    assert all(_claimed(world, shard) == 1 for shard in SHARDS)
+    assert world.primary.rereads <= 2 * len(SHARDS)
+
+
+async def test_a_transaction_that_the_primary_does_not_have_whole_does_not_hold_up_those_read_with_it() -> None:
+    world = World(1)
+    _lost(world, 50)
+    one = list(world.primary.committed.values())[25]
+    shard, rows = next(iter(one.rows.items()))
+    one.rows[shard] = rows[:-1]
+    sink = await started(world)
+    for _ in range(80):
+        world.clock.seconds += 2
+        await sink.pipeline.step()
+        await sink.repairs.carry_out_next()
+    held_up = {row["row_version"] for row in rows}
+    assert world.committed() - held_up <= world.engine.rows.keys()
+    assert not held_up & world.engine.rows.keys()
+    assert [each for each in SHARDS if _claimed(world, each) < 1] == [shard]

@@ -34,21 +34,22 @@ SELECT row_version >> 17 FROM ingest_batches WHERE row_version >= $1::bigint << 
 -- name: last_sequences
 SELECT writer, last_sequence FROM ingest_writers;
 
--- name: entity_attributes_of_transaction
+-- name: entity_attributes_of_transactions
+-- Those of the keys $4, which lie between the row versions $1 and $2: transactions that were lost were lost together.
 SELECT tenant_id, entity_id, attribute_id, shard, value_type, deletion,
     to_char(event_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS event_time,
     to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
     row_version, asset_type_id, source_type_id, value_int, value_uint::text AS value_uint, value_double, value_bool, value_text,
     translate(encode(value_bytes, 'base64'), E'\n', '') AS value_bytes
-FROM entity_attributes WHERE row_version >= $1 AND row_version < $2 AND shard = $3;
+FROM entity_attributes WHERE row_version >= $1 AND row_version < $2 AND shard = $3 AND row_version >> 17 = ANY ($4::bigint[]);
 
--- name: attribute_keys_of_transaction
+-- name: attribute_keys_of_transactions
 SELECT tenant_id, attribute_id, attribute_key, shard, row_version FROM attribute_keys
-WHERE row_version >= $1 AND row_version < $2 AND shard = $3;
+WHERE row_version >= $1 AND row_version < $2 AND shard = $3 AND row_version >> 17 = ANY ($4::bigint[]);
 
--- name: asset_types_of_transaction
+-- name: asset_types_of_transactions
 SELECT tenant_id, asset_type_id, asset_type, shard, row_version FROM asset_types
-WHERE row_version >= $1 AND row_version < $2 AND shard = $3;
+WHERE row_version >= $1 AND row_version < $2 AND shard = $3 AND row_version >> 17 = ANY ($4::bigint[]);
 
 -- name: entity_attributes_page
 -- The whole shard by pages, in the order of the primary key; (-1, -1, -1, '-infinity', -1) comes before all of it.

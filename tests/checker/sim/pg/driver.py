@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any, Protocol
 
 from asyncpg import exceptions as pg
@@ -125,24 +126,24 @@ class Connection:
                 timer.cancel()
 
     def _run(self, text: str, args: tuple[Any, ...], answer: asyncio.Future[Any]) -> None:
-        self._on_server(lambda: self._statements.run(self._backend, text, args), answer)
+        self._on_server(self._statements.run, answer, text, args)
 
     def _copy(self, table: str, args: tuple[Any, ...], answer: asyncio.Future[Any]) -> None:
         columns, octets = args
-        self._on_server(lambda: self._statements.copy(self._backend, table, columns, octets), answer)
+        self._on_server(self._statements.copy, answer, table, columns, octets)
 
-    def _on_server(self, statement: Callable[[], Any], answer: asyncio.Future[Any]) -> None:
+    def _on_server(self, statement: Callable[..., Any], answer: asyncio.Future[Any], *what: Any) -> None:
         backend = self._backend
         if backend.ended:
             return
         try:
-            result = statement()
+            result = statement(backend, *what)
         except SimulationError:
             raise
         except Exception as error:  # noqa: BLE001
             self._reply(answer, None, error)
             return
-        if asyncio.iscoroutine(result):
+        if isinstance(result, CoroutineType):
             backend.running = self._server.process.run(self._finish(result, answer), "backend")
         else:
             self._reply(answer, result, None)

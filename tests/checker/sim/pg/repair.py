@@ -81,11 +81,12 @@ def rows_of_identities(
     return rows
 
 
-def entity_attributes_of_transaction(backend: Backend, first: int, beyond: int, shard: int) -> Rows:
-    found = backend.timeline.store.by_transaction.get(first >> 17, [])
+def entity_attributes_of_transactions(backend: Backend, first: int, beyond: int, shard: int, keys: list[int]) -> Rows:
+    by_transaction = backend.timeline.store.by_transaction
     return [
         _event(row)
-        for number, _, row in found
+        for key in sorted(keys)
+        for number, _, row in by_transaction.get(key, [])
         if number <= backend.snapshot and first <= row["row_version"] < beyond and row["shard"] == shard
     ]
 
@@ -142,9 +143,10 @@ def _terms(backend: Backend, kind: str) -> Iterator[Row]:
                 yield {**event, "row_version": row["row_version"]}
 
 
-def _terms_of_transaction(kind: str) -> Callable[..., Rows]:
-    def find(backend: Backend, first: int, beyond: int, shard: int) -> Rows:
-        return [row for row in _terms(backend, kind) if first <= row["row_version"] < beyond and row["shard"] == shard]
+def _terms_of_transactions(kind: str) -> Callable[..., Rows]:
+    def find(backend: Backend, first: int, beyond: int, shard: int, keys: list[int]) -> Rows:
+        found = (row for row in _terms(backend, kind) if first <= row["row_version"] < beyond)
+        return [row for row in found if row["shard"] == shard and row["row_version"] >> 17 in keys]
 
     return find
 
@@ -167,9 +169,9 @@ HANDLERS: dict[str, Callable[..., Any]] = {
     "last_sequences": last_sequences,
     "retire_writers": retire_writers,
     "rows_of_identities": rows_of_identities,
-    "entity_attributes_of_transaction": entity_attributes_of_transaction,
-    "attribute_keys_of_transaction": _terms_of_transaction("attribute_keys"),
-    "asset_types_of_transaction": _terms_of_transaction("asset_types"),
+    "entity_attributes_of_transactions": entity_attributes_of_transactions,
+    "attribute_keys_of_transactions": _terms_of_transactions("attribute_keys"),
+    "asset_types_of_transactions": _terms_of_transactions("asset_types"),
     "entity_attributes_page": entity_attributes_page,
     "entities_page": entities_page,
     "entity_hot_attributes_page": entity_hot_attributes_page,

@@ -71,7 +71,7 @@ class Backend:
         except BaseException:
             self.roll_back()
             raise
-        if asyncio.iscoroutine(result):
+        if not isinstance(result, list):
             return self._alone(result)
         if self.transaction.changes:
             return self._closing(result)

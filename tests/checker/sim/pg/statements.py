@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -58,16 +59,22 @@ def handled() -> dict[str, str]:
     return {name: named[name] for module in MODULES for name in module.HANDLERS if name in named}
 
 
+@cache
+def _names() -> dict[str, str]:
+    """The names of the texts that the product sends, which are those that were pinned."""
+    named = load(files("atlaskit.postgres") / "queries")
+    pins.check("postgres", named, [name for module in MODULES for name in module.HANDLERS])
+    return {text: name for name, text in named.items()}
+
+
 class PgStatements:
     """Runs the product's statements by name."""
 
     def __init__(self) -> None:
-        named = load(files("atlaskit.postgres") / "queries")
         self.handlers: dict[str, Handler] = {
             name: handler for module in MODULES for name, handler in module.HANDLERS.items()
         }
-        self._by_text = {text: name for name, text in named.items()}
-        pins.check("postgres", named, self.handlers)
+        self._by_text = _names()
 
     def run(self, backend: Backend, text: str, args: tuple[Any, ...]) -> Any:
         if not backend.server.ready:
