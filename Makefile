@@ -34,14 +34,23 @@ build/protos: $(PROTOS) build/installed
 install: build/protos ## Make .venv from the locks and generate the stubs
 protos: build/protos ## Generate the stubs of protos/ into libs/contracts/atlas
 
+COMPILE := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet
+IMAGES := ingest query-router lag-monitor olap-sink gateway keeper migrate
+
 .PHONY: lock
 lock: build/installed ## Resolve the locks anew (exact versions with hashes)
 	@mkdir -p build/lock && sed '/^    "atlas-contracts",/d' pyproject.toml > build/lock/pyproject.toml
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet \
+	$(BIN)/uv pip compile $(COMPILE) \
 		--all-extras build/lock/pyproject.toml -o requirements/product.lock
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet \
+	$(BIN)/uv pip compile $(COMPILE) \
 		--group build/lock/pyproject.toml:tools -c requirements/product.lock -o requirements/tools.lock
-	echo uv | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet \
+	@for group in build deploy checkov; do \
+		$(BIN)/uv pip compile $(COMPILE) --group build/lock/pyproject.toml:$$group -o requirements/$$group.lock \
+			$$(test $$group = build && echo '-c requirements/tools.lock -c requirements/product.lock'); done
+	@mkdir -p requirements/images && for service in $(IMAGES); do \
+		$(BIN)/uv pip compile $(COMPILE) --extra $$service -c requirements/product.lock build/lock/pyproject.toml \
+			-o requirements/images/$$service.lock; done
+	echo uv | $(BIN)/uv pip compile $(COMPILE) \
 		- -o requirements/uv.lock
 
 PYTHON_FILES := libs/atlaskit libs/atlas_client libs/atlas_local libs/atlas_cli services tests benchmarks

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from string import Template
 
 import httpx
+from atlaskit.kafka.connector import CONNECTOR
 
 from atlas_local.errors import PartFailed
 from atlas_local.jars import JarSet
@@ -17,12 +16,10 @@ from atlas_local.ports import HOST
 from atlas_local.process import ChildProcess
 from atlas_local.transactions import end_transaction
 
-CONNECTOR = "atlas-postgres"
 GROUP = "atlas-connect"
 _SECONDS = 90.0
 _NOT_YET = frozenset({404, 409, 503})  # resources not registered yet, or a rebalance
 _POLL = 0.1  # seconds between two looks at a connector's state
-TEMPLATE = Path(__file__).parents[2] / "infra" / "debezium" / "connector.json"
 
 
 def worker_settings(bootstrap: str, port: int, plugins: Path) -> dict[str, str]:
@@ -54,12 +51,6 @@ def worker_settings(bootstrap: str, port: int, plugins: Path) -> dict[str, str]:
         "session.timeout.ms": "6000",  # how long a worker killed with -9 keeps its successor from starting
         "heartbeat.interval.ms": "1500",
     }
-
-
-def render(template: str, values: Mapping[str, str]) -> dict[str, str]:
-    """Return the connector's settings with every ${name} filled in. Raises KeyError for a name without a value."""
-    settings: dict[str, str] = json.loads(template)
-    return {key: Template(value).substitute(values) for key, value in settings.items() if not key.startswith("//")}
 
 
 class Connect(ChildProcess):

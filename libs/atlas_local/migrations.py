@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import atlaskit
+from atlaskit.errors import Unavailable
+from atlaskit.kafka.connector import CDC_ROLE, CONNECTOR, render, template
+from atlaskit.kafka.topics import ensure_topics
 
 from atlas_local import oneshot
-from atlas_local.connect import CONNECTOR, TEMPLATE, render
 from atlas_local.errors import LocalStackError
 from atlas_local.ports import HOST
 from atlas_local.postgres import DATABASE, PostgresServer
 from atlas_local.process import Command
 from atlas_local.stack import LocalStack
-from atlas_local.topics import ensure_topics
 
-CDC_ROLE = "atlas_debezium"
 CLICKHOUSE_DATABASE = "atlas"
 _SCHEMAS = Path(atlaskit.__file__).parent
 _SET_PASSWORDS = Path(__file__).with_name("sql") / "set_role_passwords.sql"
@@ -34,15 +34,22 @@ async def apply_migrations(stack: LocalStack) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(migrate_primary(stack.primary, stack.data_dir / "logs"), name="migrate-postgres")
             group.create_task(_clickhouse(stack), name="migrate-clickhouse")
-            group.create_task(ensure_topics(stack.kafka_bootstrap), name="topics")
+            group.create_task(_topics(stack), name="topics")
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
     await register_connector(stack)
 
 
+async def _topics(stack: LocalStack) -> None:
+    try:
+        await ensure_topics(stack.kafka_bootstrap)
+    except Unavailable as away:
+        raise LocalStackError(str(away), "read the broker's log") from away
+
+
 async def register_connector(stack: LocalStack, role: str = CDC_ROLE) -> None:
     """Create the Debezium connector, or change it to the settings of this start, and return when its task runs."""
-    await stack.connect.register(CONNECTOR, render(TEMPLATE.read_text("utf-8"), connector_values(stack, role)))
+    await stack.connect.register(CONNECTOR, render(template(), connector_values(stack, role)))
 
 
 def connector_values(stack: LocalStack, role: str) -> Mapping[str, str]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from atlaskit.kafka.supervision import supervised
 
 from atlas_local.connect import Connect
 from atlas_local.errors import DataDirectoryInUse, DiskFull, PartFailed, UnsupportedPlatform, from_os_error
@@ -25,7 +26,6 @@ from atlas_local.kafka import Kafka
 from atlas_local.ports import HOST, assign_in
 from atlas_local.postgres import DATABASE, SUPERUSER, PostgresCluster, PostgresTuning
 from atlas_local.process import ChildProcess, Command
-from atlas_local.supervision import supervised
 
 PORTS = ("primary", "replica", "kafka", "kafka-controller", "connect", "clickhouse")
 _NEEDED_BYTES = 2 << 30

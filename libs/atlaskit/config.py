@@ -94,14 +94,29 @@ def variable_of(field: str) -> str:
 def load(settings: type[S], environ: Mapping[str, str]) -> S:
     """Return the settings that the environment names.
 
-    An empty variable counts as unset. Raises ConfigurationWrong naming every fault at once, without the values: one of
-    them may be a password.
+    `ATLAS_NAME_FILE` names a file that holds the value of `ATLAS_NAME`, as secrets are mounted; spaces around it are
+    not part of it. An empty variable counts as unset. Raises ConfigurationWrong naming every fault at once, without the
+    values: one of them may be a password.
     """
-    found = {field: environ.get(variable_of(field), "") for field in settings.model_fields}
+    found = {field: _value_of(field, environ) for field in settings.model_fields}
     try:
         return settings.model_validate({field: text for field, text in found.items() if text})
     except ValidationError as wrong:
         raise ConfigurationWrong(_told(wrong)) from None
+
+
+def _value_of(field: str, environ: Mapping[str, str]) -> str:
+    name = variable_of(field)
+    text, path = environ.get(name, ""), environ.get(f"{name}_FILE", "")
+    if not path:
+        return text
+    if text:
+        raise ConfigurationWrong(f"  {name}: is set, and {name}_FILE as well; unset one of them")
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not text"
+        raise ConfigurationWrong(f"  {name}_FILE: cannot read {path}: {reason}") from None
 
 
 def _told(wrong: ValidationError) -> str:

@@ -12,8 +12,8 @@ import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from atlaskit.kafka.connector import CONNECTOR
 
-from atlas_local.connect import CONNECTOR
 from atlas_local.stack import LocalStack
 
 _PART = re.compile(r"[0-9a-z]+_\d+_\d+_\d+\Z")

@@ -31,6 +31,10 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # clients ping every 30 s
 )
 
+# What orchestrators ask for by name. `liveness` holds while the process can answer, also while it drains; `readiness`
+# ends when the drain begins, as do "" and the names of the services.
+LIVENESS, READINESS = "liveness", "readiness"
+
 ENDLESS_GRACE = timedelta(seconds=1)  # for the status of an endless call to reach its caller
 
 T = TypeVar("T")
@@ -62,9 +66,9 @@ async def serving(
     """Yield the port that the services are served on, once they are; `address` is `host:port`, port 0 takes a free one.
 
     Health is that of this process alone: no shared store makes it not ready. On exit, in this order: not ready (health
-    of every name), a pause of `probe_period`, `draining` is set, endless calls end, no new calls, running calls get
-    `drain` to end and are then aborted. Cancelled while it drains, it aborts them at once. Raises ConfigurationWrong if
-    it cannot listen.
+    of every name but `liveness`), a pause of `probe_period`, `draining` is set, endless calls end, no new calls,
+    running calls get `drain` to end and are then aborted. Cancelled while it drains, it aborts them at once. Raises
+    ConfigurationWrong if it cannot listen.
     """
     interceptor = CallInterceptor(tracer or NoOpTracer())
     server = aio.server(interceptors=[interceptor], options=OPTIONS)
@@ -76,13 +80,14 @@ async def serving(
     reflection.enable_server_reflection([*names, "grpc.health.v1.Health", reflection.SERVICE_NAME], server)
     port = _listen(server, address)
     await server.start()
-    for name in names:
+    for name in (*names, LIVENESS, READINESS):
         await health.set(name, health_pb2.HealthCheckResponse.SERVING)
     try:
         yield port
     finally:
         try:
-            await health.enter_graceful_shutdown()
+            for name in ("", *names, READINESS):
+                await health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
             await asyncio.sleep(probe_period.total_seconds())  # balancers look away
             if draining is not None:
                 draining.set()

@@ -7,5 +7,11 @@ from atlaskit.rpc.process import run
 from atlas_gateway.app import running
 from atlas_gateway.settings import Settings
 
+
+def main() -> int:
+    """Run the service until it is told to stop and return its exit status."""
+    return run("gateway", Settings, running)
+
+
 if __name__ == "__main__":
-    sys.exit(run("gateway", Settings, running))
+    sys.exit(main())

@@ -7,5 +7,11 @@ from atlaskit.rpc.process import run
 from atlas_lag_monitor.app import running
 from atlas_lag_monitor.settings import Settings
 
+
+def main() -> int:
+    """Run the service until it is told to stop and return its exit status."""
+    return run("lag-monitor", Settings, running)
+
+
 if __name__ == "__main__":
-    sys.exit(run("lag-monitor", Settings, running))
+    sys.exit(main())

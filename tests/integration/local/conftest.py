@@ -9,7 +9,7 @@ import pytest
 from atlas_local import LocalStack, StackOptions, local_stack
 from atlas_local.migrations import register_connector
 from atlas_local.postgres import SUPERUSER
-from atlas_local.topics import ensure_topics
+from atlaskit.kafka.topics import ensure_topics
 
 CAPTURED = Path(__file__).with_name("captured_tables.sql")
 

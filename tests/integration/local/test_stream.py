@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from atlas_local import LocalStack
-from atlas_local.connect import CONNECTOR, GROUP
+from atlas_local.connect import GROUP
 from atlas_local.transactions import end_transaction
+from atlaskit.kafka.connector import CONNECTOR
 
 SHARDS = range(10)
 ids: Iterator[int] = count(1)

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 from atlas_local.account import closed_ancestor
-from atlas_local.connect import TEMPLATE, render, worker_settings
+from atlas_local.connect import worker_settings
 from atlas_local.errors import DiskFull, PartFailed, UnsupportedPlatform, from_os_error
 from atlas_local.java_runtime import properties
 from atlas_local.kafka import broker_settings
 from atlas_local.postgres import PostgresTuning, server_settings
 from atlas_local.stack import check_platform, check_space
+from atlaskit.kafka.connector import render, template
 
 VALUES = {
     "database_host": "db.example",
@@ -23,7 +24,7 @@ VALUES = {
 
 
 def connector() -> dict[str, str]:
-    return render(TEMPLATE.read_text(), VALUES)
+    return render(template(), VALUES)
 
 
 def test_the_connector_keeps_what_the_proof_of_freshness_rests_on() -> None:
@@ -57,7 +58,7 @@ def test_remarks_are_not_sent_to_connect() -> None:
 
 def test_a_value_that_is_missing_stops_the_rendering() -> None:
     with pytest.raises(KeyError, match="database_password"):
-        render(TEMPLATE.read_text(), {key: value for key, value in VALUES.items() if key != "database_password"})
+        render(template(), {key: value for key, value in VALUES.items() if key != "database_password"})
 
 
 def test_the_worker_writes_exactly_once() -> None:

@@ -1,6 +1,6 @@
 """When a failed connector is restarted, and what is said of it."""
 
-from atlas_local.supervision import FIRST_PAUSE, LONGEST_PAUSE, STEADY, Past, failures_of
+from atlaskit.kafka.supervision import FIRST_PAUSE, LONGEST_PAUSE, STEADY, Past, failures_of
 
 
 def test_a_first_failure_is_restarted_at_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from atlaskit.config import ServiceSettings, load, parse_span
@@ -53,3 +54,18 @@ def test_only_load_reads_an_environment(monkeypatch: pytest.MonkeyPatch) -> None
 def test_settings_never_change() -> None:
     with pytest.raises(ValidationError):
         load(Settings, {"ATLAS_DSN": "x"}).rows = 11
+
+
+def test_a_value_may_lie_in_a_file_and_the_spaces_around_it_are_not_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "dsn").write_text("postgresql://x\n")
+    loaded = load(Settings, {"ATLAS_DSN_FILE": str(tmp_path / "dsn")})
+    assert loaded.dsn.get_secret_value() == "postgresql://x"
+
+
+def test_a_value_that_stands_twice_or_in_no_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "dsn").write_text("hunter2")
+    with pytest.raises(ConfigurationWrong, match="ATLAS_DSN_FILE as well") as caught:
+        load(Settings, {"ATLAS_DSN": "x", "ATLAS_DSN_FILE": str(tmp_path / "dsn")})
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(ConfigurationWrong, match="ATLAS_DSN_FILE: cannot read"):
+        load(Settings, {"ATLAS_DSN_FILE": str(tmp_path / "none")})

@@ -1,11 +1,11 @@
-"""What keeps the connectors of the embedded stack running: one that failed is restarted, ever less often."""
+"""What keeps the connectors of a Kafka Connect running: one that failed is restarted, ever less often."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,11 +54,11 @@ def _reason(trace: str) -> str:
 
 
 class Supervisor:
-    """Looks at every connector of one Connect and restarts what failed. It writes what it does to a log of its own."""
+    """Looks at every connector of one Connect, restarts what failed, and says what it does."""
 
-    def __init__(self, url: str, log: Path) -> None:
+    def __init__(self, url: str, say: Callable[[str], object]) -> None:
         self._url = url
-        self._log = log
+        self._say = say
         self._pasts: dict[str, Past] = {}
 
     async def watch(self) -> NoReturn:
@@ -88,18 +88,24 @@ class Supervisor:
         answer = await client.post(f"/connectors/{name}/restart", params=asked)
         self._say(f"{name}: restart {number} was answered {answer.status_code}")
 
-    def _say(self, line: str) -> None:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("a", encoding="utf-8") as log:
-            log.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {line}\n")
+
+def lines_in(log: Path) -> Callable[[str], object]:
+    """Return what appends a line, with its time, to this file."""
+
+    def say(line: str) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as opened:
+            opened.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {line}\n")
+
+    return say
 
 
 @asynccontextmanager
 async def supervised(url: str, log: Path) -> AsyncIterator[None]:
-    """Keep the connectors of the Connect at `url` running while the context is open."""
+    """Keep the connectors of the Connect at `url` running while the context is open; `log` gets what was done."""
     failed: BaseException | None = None
     async with asyncio.TaskGroup() as group:
-        watching = group.create_task(Supervisor(url, log).watch(), name="supervise-connectors")
+        watching = group.create_task(Supervisor(url, lines_in(log)).watch(), name="supervise-connectors")
         try:
             yield
         except BaseException as error:  # noqa: BLE001 - raised below: from inside it would come out as a group

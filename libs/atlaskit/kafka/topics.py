@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
-from atlaskit.cdc.topics import CAPTURED
 
-from atlas_local.errors import LocalStackError
+from atlaskit.cdc.topics import CAPTURED
+from atlaskit.errors import Unavailable
 
 _POLL = 0.1  # seconds between two attempts
 
@@ -32,28 +32,31 @@ TOPICS = (
 )
 
 
-async def ensure_topics(bootstrap: str, topics: Sequence[Topic] = TOPICS, *, seconds: float = 30.0) -> None:
-    """Make the topics that do not exist yet. Those that do are left as they are. Repeatable.
+async def ensure_topics(
+    bootstrap: str, topics: Sequence[Topic] = TOPICS, *, replication: int = 1, seconds: float = 30.0
+) -> None:
+    """Make the topics that do not exist yet, each partition on `replication` brokers.
 
-    Raises LocalStackError with what the broker said, at the latest after `seconds`."""
+    Those that do are left as they are. Repeatable. Raises Unavailable with what the broker said, at the latest after
+    `seconds`."""
     said = "nothing"
     try:
         async with asyncio.timeout(seconds):
             while True:
-                said = await _attempt(bootstrap, topics)
+                said = await _attempt(bootstrap, topics, replication)
                 if said == "made":
                     return
                 await asyncio.sleep(_POLL)
     except TimeoutError:
-        raise LocalStackError(f"topics not made within {seconds:g} s: {said}", "read the broker's log") from None
+        raise Unavailable(f"topics not made within {seconds:g} s: {said}; read the broker's log") from None
 
 
-async def _attempt(bootstrap: str, topics: Sequence[Topic]) -> str:
+async def _attempt(bootstrap: str, topics: Sequence[Topic], replication: int) -> str:
     """Return 'made', or what is in the way."""
     client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     try:
         await client.start()
-        wanted = [NewTopic(t.name, t.partitions, 1, topic_configs=t.settings) for t in topics]
+        wanted = [NewTopic(t.name, t.partitions, replication, topic_configs=t.settings) for t in topics]
         answer = await client.create_topics(wanted)
         faults = [(name, for_code(code)) for name, code, *_ in answer.topic_errors]
     except (KafkaError, OSError) as error:

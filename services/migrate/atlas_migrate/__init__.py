@@ -1,0 +1,1 @@
+"""The job `migrate`: what the stores need before the services start."""
