@@ -6,6 +6,7 @@ import typer
 
 from atlas_cli.commands.bench import bench_command
 from atlas_cli.commands.hot import hot_app
+from atlas_cli.commands.grants import grants_app
 from atlas_cli.commands.load import load_command, verify_data_command
 from atlas_cli.commands.local import demo_command, up_command, verify_copies_command
 from atlas_cli.commands.queries import query_app
@@ -26,6 +27,7 @@ app.command("get")(get_command)
 app.command("tenants")(tenants_command)
 app.command("lag")(lag_command)
 app.add_typer(query_app)
+app.add_typer(grants_app)
 app.command("bench")(bench_command)
 app.command("verify-data")(verify_data_command)
 app.add_typer(hot_app, name="hot")

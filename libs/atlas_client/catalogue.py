@@ -13,6 +13,7 @@ from grpc import aio
 
 from atlas_client.budget import RetryBudget
 from atlas_client.calls import Deadline, call
+from atlas_client.identity import Identified, Metadata
 from atlas_client.values import ValueType, instant_of
 
 TIMEOUT = timedelta(seconds=10)
@@ -45,9 +46,9 @@ class HotAttribute:
 class Catalogue:
     """The calls of CatalogueService. `timeout` is for all attempts together. All raise CallFailed."""
 
-    def __init__(self, channel: aio.Channel) -> None:
+    def __init__(self, channel: aio.Channel, identity: Metadata = ()) -> None:
         self._catalogue_budget = RetryBudget()
-        self._catalogue = grpc_pb.CatalogueServiceStub(channel)
+        self._catalogue = Identified(grpc_pb.CatalogueServiceStub(channel), identity)
 
     async def promote_attribute(
         self,

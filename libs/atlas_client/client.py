@@ -10,6 +10,7 @@ from typing import Any
 from grpc import aio
 
 from atlas_client.catalogue import Catalogue
+from atlas_client.identity import metadata_of
 from atlas_client.reads import Reads
 from atlas_client.writes import Writes
 
@@ -22,21 +23,27 @@ SERVICE_CONFIG = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConf
 class AtlasClient(Writes, Reads, Catalogue):
     """Writes telemetry and reads it back with a certificate of freshness. Safe for many tasks of one event loop."""
 
-    def __init__(self, ingest: aio.Channel, query: aio.Channel) -> None:
-        Writes.__init__(self, ingest)
-        Reads.__init__(self, query)
-        Catalogue.__init__(self, ingest)
+    def __init__(self, ingest: aio.Channel, query: aio.Channel, *, caller: str = "", tenant: int | None = None) -> None:
+        identity = metadata_of(caller, tenant)
+        Writes.__init__(self, ingest, identity)
+        Reads.__init__(self, query, identity)
+        Catalogue.__init__(self, ingest, identity)
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, ingest: str, query: str) -> AsyncIterator[AtlasClient]:
+    async def connect(
+        cls, ingest: str, query: str, *, caller: str = "", tenant: int | None = None
+    ) -> AsyncIterator[AtlasClient]:
         """Yield a client of two addresses, `host:port` or `dns:///name:port`; they may be the same.
 
+        `caller` names the calling service, 1 to 64 characters; reads across tenants need a grant to that name. `tenant`
+        confines the client to one tenant: a call that names another is refused, PERMISSION_DENIED (TENANT_MISMATCH).
+        Empty and None state nothing, which a deployment may refuse. Raises ValueError for what is no name or tenant.
         It connects when first used. On exit running calls are cancelled.
         """
         async with AsyncExitStack() as stack:
             channels = [await stack.enter_async_context(_channel(target)) for target in (ingest, query)]
-            yield cls(*channels)
+            yield cls(*channels, caller=caller, tenant=tenant)
 
 
 def _channel(target: str) -> aio.Channel:

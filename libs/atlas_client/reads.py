@@ -25,6 +25,7 @@ from atlas_client.budget import RetryBudget
 from atlas_client.calls import Deadline, call
 from atlas_client.columns import Entity
 from atlas_client.freshness import Freshness, Requirement, Source, freshness_of
+from atlas_client.identity import Identified, Metadata
 from atlas_client.session import Session
 from atlas_client.values import timestamp
 
@@ -39,9 +40,9 @@ class Reads:
     All raise CallFailed, which has a certificate where freshness was the cause.
     """
 
-    def __init__(self, channel: aio.Channel) -> None:
+    def __init__(self, channel: aio.Channel, identity: Metadata = ()) -> None:
         self._read_budget = RetryBudget()
-        self._query = grpc_pb.QueryServiceStub(channel)
+        self._query = Identified(grpc_pb.QueryServiceStub(channel), identity)
 
     async def get_entity(
         self,

@@ -16,6 +16,7 @@ from atlas_client.answers import AckLevel, BatchOutcome, Identity, Tenant, Writt
 from atlas_client.budget import RetryBudget
 from atlas_client.calls import Deadline, call
 from atlas_client.columns import Entity, Write
+from atlas_client.identity import Identified, Metadata
 from atlas_client.session import Session
 from atlas_client.streams import BatchStream
 from atlas_client.values import timestamp, to_message
@@ -44,10 +45,10 @@ class Writes:
     `request_id`.
     """
 
-    def __init__(self, channel: aio.Channel) -> None:
+    def __init__(self, channel: aio.Channel, identity: Metadata = ()) -> None:
         self._write_budget = RetryBudget()
-        self._ingest = grpc_pb.IngestServiceStub(channel)
-        self._tenants = grpc_pb.TenantServiceStub(channel)
+        self._ingest = Identified(grpc_pb.IngestServiceStub(channel), identity)
+        self._tenants = Identified(grpc_pb.TenantServiceStub(channel), identity)
 
     async def write_rows(
         self,

@@ -52,6 +52,13 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class IdentityMode(StrEnum):
+    """Whether a call must say who it comes from and for which tenant it acts."""
+
+    OPTIONAL = "optional"  # one that says nothing acts for the tenant that it names
+    REQUIRED = "required"  # one that says nothing is refused
+
+
 class ServiceSettings(BaseSettings):
     """The settings that every service has. The variable of a field is its name in upper case after `ATLAS_`."""
 

@@ -8,8 +8,14 @@ AtlasError
 |-- AlreadyExists
 |-- RequestIdReused       the same request_id with other content
 |-- StateForbids          what is asked for does not fit what is there; says which rule
+|-- PermissionDenied
+|   |-- TenantMismatch    the request names another tenant than the call acts for
+|   `-- NotGranted        a read across tenants without a grant for each
+|-- IdentityMissing       the call does not say who it comes from, and must
 |-- NotBuilt              a part of the contract that has no behaviour yet
 |-- Overloaded            full; says when to come again
+|-- TenantBusy            one tenant has as many reads as it may have at a time
+|-- TooCostly             a query would read or hold more than one may
 |-- Unavailable           a store or a peer did not answer
 |   |-- EpochNotRegistered
 |   `-- OutcomeUnknown    it may or may not have been committed
@@ -101,6 +107,55 @@ class RequestIdReused(AtlasError):
     reason = "REQUEST_ID_REUSED"
 
 
+class PermissionDenied(AtlasError):
+    """The caller may not do this, whatever else is right about it."""
+
+    reason = "PERMISSION_DENIED"
+
+
+class TenantMismatch(PermissionDenied):
+    """The request names another tenant than the one that the call acts for by its metadata."""
+
+    reason = "TENANT_MISMATCH"
+
+    def __init__(self, acts_for: int, named: int) -> None:
+        super().__init__(f"the call acts for tenant {acts_for} (x-atlas-tenant) and its request names tenant {named}")
+        self.named = named
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return {"tenant_id": str(self.named)}
+
+
+class NotGranted(PermissionDenied):
+    """A read of several tenants needs a grant to its caller for each; `atlas grants add` gives one."""
+
+    reason = "TENANT_NOT_GRANTED"
+
+    def __init__(self, caller: str, tenant_id: int) -> None:
+        who = f"caller {caller!r}" if caller else "a caller that does not say who it is (x-atlas-caller)"
+        super().__init__(f"{who} has no grant to read tenant {tenant_id} together with others")
+        self.tenant_id = tenant_id
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return {"tenant_id": str(self.tenant_id)}
+
+
+class IdentityMissing(AtlasError):
+    """This deployment answers only calls that say who they come from and for which tenant they act."""
+
+    reason = "IDENTITY_REQUIRED"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the call has no {key} in its metadata, and this deployment requires it")
+        self.key = key
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return {"field": self.key}
+
+
 class NotBuilt(AtlasError):
     """This part of the contract has no behaviour yet; the text says which."""
 
@@ -114,6 +169,30 @@ class Overloaded(AtlasError):
         super().__init__(f"{what} is full; try again after {retry_after.total_seconds():.3f} s")
         self.retry_after = retry_after
         self.reason = reason
+
+
+class TenantBusy(AtlasError):
+    """One tenant has as many reads of a class as it may have at a time, and as many wait. Another copy is no help."""
+
+    reason = "TENANT_READS_FULL"
+
+    def __init__(self, kind: str, tenant_id: int, retry_after: timedelta) -> None:
+        super().__init__(
+            f"tenant {tenant_id} has as many {kind} reads as one tenant may have at a time, and as many wait; "
+            f"try again after {retry_after.total_seconds():.3f} s"
+        )
+        self.retry_after = retry_after
+        self.tenant_id = tenant_id
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return {"tenant_id": str(self.tenant_id)}
+
+
+class TooCostly(AtlasError):
+    """A query would read more rows or hold more memory than one query may; ask for less. A retry does not help."""
+
+    reason = "QUERY_TOO_COSTLY"
 
 
 class Unavailable(AtlasError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from atlas.query.v1 import query_service_pb2 as pb
 from atlas.query.v1 import query_service_pb2_grpc as pb_grpc
 from atlas_query_router.backends import Backend, Call, Reply
 from atlas_query_router.fallback_gate import FallbackGate, Limits
+from atlas_query_router.grants import Grants
 from atlas_query_router.lag_board import LagBoard
 from atlas_query_router.page_token import PageTokens
 from atlas_query_router.paging import Paging
@@ -76,6 +77,10 @@ class OneTenant:
         return TENANT
 
 
+async def nobody(caller: str, tenant_ids: Collection[int], limit: timedelta) -> set[int]:
+    return set()
+
+
 @asynccontextmanager
 async def served(copy: Copy) -> AsyncIterator[pb_grpc.QueryServiceAsyncStub]:
     clock = SystemClock()
@@ -96,7 +101,7 @@ async def served(copy: Copy) -> AsyncIterator[pb_grpc.QueryServiceAsyncStub]:
         token_patience=timedelta(0),
     )
     directory = TenantDirectory(OneTenant(), OneTenant())  # type: ignore[arg-type]  # both are asked the same way
-    servicer = QueryServicer(router, directory, Paging(PageTokens(b"k" * 32)), clock)
+    servicer = QueryServicer(router, directory, Paging(PageTokens(b"k" * 32)), clock, Grants(nobody, timedelta(0)))
     descriptor = pb.DESCRIPTOR.services_by_name["QueryService"]
     service = Service.of(descriptor, pb_grpc.add_QueryServiceServicer_to_server, servicer)
     async with (

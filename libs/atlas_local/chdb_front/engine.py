@@ -103,7 +103,8 @@ class Engine:
     def kill(self, tag: str) -> None:
         """Ask the engine to stop the statement that runs under this tag; it may already have ended."""
         with self._kill_lock, suppress(RuntimeError):
-            self._kept.query(f"KILL QUERY WHERE Settings['log_comment'] = {quoted(tag)} ASYNC", "Null")
+            mine = f"startsWith(Settings['log_comment'], {quoted(f'{tag} ')})"
+            self._kept.query(f"KILL QUERY WHERE {mine} ASYNC", "Null")
 
     def kill_all(self) -> None:
         """Ask the engine to stop every statement that this process runs."""
@@ -156,7 +157,9 @@ def open_engine(data: Path, max_result_bytes: int) -> Iterator[Engine]:
 @contextmanager
 def _settings(connection: Any, request: Request, defaults: Mapping[str, str], tag: str) -> Iterator[None]:
     """Apply the request's settings and database. A session's connection gets the settings' defaults back."""
-    settings = {**defaults, **request.settings, "log_comment": tag}
+    # The caller's own comment comes behind, so that it finds its statements, too.
+    comment = f"{tag} {request.settings.get('log_comment', '')}"
+    settings = {**defaults, **request.settings, "log_comment": comment}
     if request.database:
         connection.query(f"USE {identifier(request.database)}", "Null")
     connection.query(set_statement(settings), "Null")

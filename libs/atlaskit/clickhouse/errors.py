@@ -9,7 +9,7 @@ from typing import Final
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 from urllib3.exceptions import HTTPError
 
-from atlaskit.errors import AtlasError, DeadlinePassed, Unavailable
+from atlaskit.errors import AtlasError, DeadlinePassed, TooCostly, Unavailable
 
 
 class ClickHouseUnavailable(Unavailable):
@@ -41,6 +41,9 @@ class PartialInsert(ClickHouseRefused):
 
 # TIMEOUT_EXCEEDED, TOO_SLOW, QUERY_WAS_CANCELLED
 _LATE: Final = frozenset({159, 160, 394})
+# TOO_MANY_ROWS, TOO_MANY_BYTES, TOO_MANY_ROWS_OR_BYTES; and of MEMORY_LIMIT_EXCEEDED what is the query's own limit.
+_COSTLY: Final = frozenset({158, 307, 396})
+_OF_THE_QUERY: Final = ("Query memory limit", "(for query)")
 # TOO_MANY_SIMULTANEOUS_QUERIES, SOCKET_TIMEOUT, NETWORK_ERROR, MEMORY_LIMIT_EXCEEDED, TOO_MANY_PARTS, UNKNOWN_DATABASE
 # and UNKNOWN_TABLE (the migrations have not run yet)
 _UNAVAILABLE: Final = frozenset({202, 209, 210, 241, 252, 81, 60})
@@ -54,6 +57,8 @@ def named(error: Exception, doing: str) -> AtlasError | None:
     text = f"{doing}: {error}"
     if code in _LATE:
         return DeadlinePassed(f"{doing}: ClickHouse did not answer in time")
+    if code in _COSTLY or (code == 241 and any(words in text for words in _OF_THE_QUERY)):
+        return TooCostly(f"{doing}: more than one query may read or hold; narrow it ({_limit_of(error)})")
     if code in _UNAVAILABLE and _PERMANENT not in text:
         return ClickHouseUnavailable(text)
     if isinstance(error, DatabaseError) and code is not None:
@@ -61,6 +66,12 @@ def named(error: Exception, doing: str) -> AtlasError | None:
     if isinstance(error, OperationalError | HTTPError | OSError | DatabaseError):
         return ClickHouseUnavailable(f"{doing}: ClickHouse is not available ({type(error).__name__}: {error})")
     return ClickHouseRefused(text) if isinstance(error, ClickHouseError) else None
+
+
+def _limit_of(error: Exception) -> str:
+    """Return which limit it was, in ClickHouse's words without the statement, which may hold values."""
+    told = str(error)
+    return told[max(told.find("Limit for"), told.find("Query memory limit"), told.find("Memory limit"), 0) :][:120]
 
 
 @contextmanager

@@ -15,6 +15,8 @@ import clickhouse_connect
 from clickhouse_connect.driver import httputil
 
 from atlaskit.clickhouse.errors import translated
+from atlaskit.clickhouse.stopping import Query, Stopping
+from atlaskit.clickhouse.tenancy import Tenancy
 from atlaskit.errors import ConfigurationWrong, DeadlinePassed, Overloaded
 
 T = TypeVar("T")
@@ -30,14 +32,26 @@ class ClickHouse:
 
     Each call takes at most `limit`; then it raises DeadlinePassed and the server stops the statement. Calls run on
     threads, as many at a time as there are connections; a bounded number waits and one more raises Overloaded.
-    Raises the errors of `atlaskit.clickhouse.errors`. Cancelled, a call may still run to its limit.
+    Raises the errors of `atlaskit.clickhouse.errors`. Cancelled, a query is stopped at the server by a statement of its
+    own; it may have ended by then. `settings` go with every query, such as limits on what it reads and holds, and so
+    do the tenants that it is for, where `tenancy` has a setting for them.
     """
 
-    def __init__(self, connect: Callable[[], Any], connections: int, waiting: int) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Any],
+        connections: int,
+        waiting: int,
+        settings: Mapping[str, Any] | None = None,
+        tenancy: Tenancy | None = None,
+    ) -> None:
         self._connect = connect
+        self._tenancy = tenancy or Tenancy("")
+        self._settings = dict(settings or {})
         self._client: Any = None
         self._connecting = threading.Lock()
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="clickhouse")
+        self._stopping = Stopping(connections)
         self._most = connections + waiting
         self._in_flight = 0
         self._column_types: dict[str, dict[str, Any]] = {}
@@ -57,12 +71,18 @@ class ClickHouse:
             result = client.query(
                 sql,
                 parameters=dict(parameters or {}),
-                settings={**(settings or {}), **_limit_setting(limit)},
+                settings={**fixed, **(settings or {}), **_limit_setting(limit), **query.settings},
                 column_formats=dict.fromkeys(as_bytes, "bytes"),
             )
             return list(result.result_rows)
 
-        return await self.run("reading from ClickHouse", call, limit)
+        query, fixed = Query(), {**self._settings, **self._tenancy.settings()}
+        try:
+            return await self.run("reading from ClickHouse", query.unless_stopped(call), limit)
+        except asyncio.CancelledError:
+            if query.stop():
+                self._stopping.ask(self._connected, query)
+            raise
 
     async def execute(
         self, sql: str, parameters: Mapping[str, Any] | None = None, *, limit: timedelta = CALL_LIMIT
@@ -101,6 +121,7 @@ class ClickHouse:
     async def close(self) -> None:
         """Let running calls end and close the connections."""
         await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
+        await asyncio.to_thread(self._stopping.close)
         if self._client is not None:
             self._client.close()
 
@@ -122,11 +143,18 @@ class ClickHouse:
 
 @asynccontextmanager
 async def open_clickhouse(
-    url: str, *, connections: int = 8, waiting: int = 64, call_limit: timedelta = CALL_LIMIT
+    url: str,
+    *,
+    connections: int = 8,
+    waiting: int = 64,
+    call_limit: timedelta = CALL_LIMIT,
+    settings: Mapping[str, Any] | None = None,
+    tenants_setting: str = "",
 ) -> AsyncIterator[ClickHouse]:
     """Yield the server and database of a URL: `http://user:password@host:port/database`, `https` or `clickhouse+http`.
 
     It opens even when the server is away; the first call tells then. No answer is waited for longer than `call_limit`.
+    `settings` are ClickHouse's, for every query; `tenants_setting` is that in which a query names tenants, if any.
     Raises ConfigurationWrong for another kind of URL.
     """
     arguments = client_arguments(url)
@@ -143,7 +171,7 @@ async def open_clickhouse(
             tz_mode="aware",
         )
 
-    clickhouse = ClickHouse(connect, connections, waiting)
+    clickhouse = ClickHouse(connect, connections, waiting, settings, Tenancy(tenants_setting))
     try:
         yield clickhouse
     finally:

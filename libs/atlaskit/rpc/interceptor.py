@@ -1,4 +1,4 @@
-"""What happens around every call: deadline, span, errors, and the end of calls that never end by themselves."""
+"""What happens around every call: deadline, identity, span, errors; and how calls that never end by themselves end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from grpc_status import rpc_status
 from opentelemetry.trace import SpanKind, Tracer, get_current_span
 from opentelemetry.trace import StatusCode as SpanStatus
 
+from atlaskit.config import IdentityMode
 from atlaskit.errors import DeadlineRequired, Unavailable
+from atlaskit.rpc import identity
 from atlaskit.rpc.errors import Fault, fault_of, status_of
 from atlaskit.rpc.freshness_metadata import send_freshness
 from atlaskit.telemetry.carrier import parent_of
@@ -44,8 +46,9 @@ log = structlog.get_logger(__name__)
 class CallInterceptor(aio.ServerInterceptor):
     """Wraps each method of a server once, at its first call."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, mode: IdentityMode = IdentityMode.OPTIONAL) -> None:
         self._tracer = tracer
+        self._mode = mode
         self._wrapped: dict[str, Handler] = {}
         self._draining = False
         self._open: set[asyncio.Timeout] = set()
@@ -93,21 +96,31 @@ class CallInterceptor(aio.ServerInterceptor):
         inner = getattr(handler, shape)
         endless = method in ENDLESS
         around = self._around_endless if endless else self._around
+        admit: Callable[[Any, Context], None] = _anybody if endless else self._admit
         step: Callable[[Awaitable[Any]], Awaitable[Any]] = self._unless_draining if endless else _plainly
 
         async def answer(request: Any, context: Context) -> Any:
             async with around(method, context):
+                admit(request, context)
                 return await step(inner(request, context))
 
         async def answers(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with around(method, context), aclosing(inner(request, context)) as replies:
-                while (reply := await step(anext(replies, None))) is not None:
-                    yield reply
+            async with around(method, context):
+                admit(request, context)
+                async with aclosing(inner(request, context)) as replies:
+                    while (reply := await step(anext(replies, None))) is not None:
+                        yield reply
 
         # A streaming handler may also be a coroutine that writes to the context, as the health servicer's is.
         wrapped = answers if inspect.isasyncgenfunction(inner) else answer
         make: Callable[..., Handler] = getattr(grpc, f"{shape}_rpc_method_handler")
         return make(wrapped, handler.request_deserializer, handler.response_serializer)
+
+    def _admit(self, request: Any, context: Context) -> None:
+        """Note whose call it is. Raises the errors of `identity`. Its servicer checks the messages of a stream."""
+        whose = identity.identity_of(context.invocation_metadata() or (), self._mode)
+        identity.enter(whose)
+        whose.permit(identity.tenants_named(request))
 
     async def _unless_draining(self, step: Awaitable[Any]) -> Any:
         # The scope confines the interruption to the step: a cancelled task would leave a call that is being written to
@@ -161,6 +174,10 @@ class CallInterceptor(aio.ServerInterceptor):
             if not self._draining:
                 _tell(fault, error, method, context, time.monotonic() - begun)
             await _refuse(fault, context)
+
+
+def _anybody(request: Any, context: Context) -> None:
+    return
 
 
 async def _plainly(step: Awaitable[Any]) -> Any:

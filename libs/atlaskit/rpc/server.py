@@ -16,6 +16,7 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.trace import NoOpTracer, Tracer
 
+from atlaskit.config import IdentityMode
 from atlaskit.errors import ConfigurationWrong
 from atlaskit.rpc.interceptor import CallInterceptor
 
@@ -62,6 +63,7 @@ async def serving(
     probe_period: timedelta = timedelta(0),
     tracer: Tracer | None = None,
     draining: asyncio.Event | None = None,
+    identity: IdentityMode = IdentityMode.OPTIONAL,
 ) -> AsyncIterator[int]:
     """Yield the port that the services are served on, once they are; `address` is `host:port`, port 0 takes a free one.
 
@@ -70,7 +72,7 @@ async def serving(
     running calls get `drain` to end and are then aborted. Cancelled while it drains, it aborts them at once. Raises
     ConfigurationWrong if it cannot listen.
     """
-    interceptor = CallInterceptor(tracer or NoOpTracer())
+    interceptor = CallInterceptor(tracer or NoOpTracer(), identity)
     server = aio.server(interceptors=[interceptor], options=OPTIONS)
     health = health_aio.HealthServicer()
     for service in services:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from atlaskit.errors import Overloaded
+from atlaskit.rpc.identity import Identity, identity_of
 from atlaskit.telemetry.carrier import parent_of
 from fastapi import FastAPI, Header, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -22,6 +23,7 @@ from atlas_gateway.render import headers_of, status_of
 from atlas_gateway.router import QueryRouter
 from atlas_gateway.settings import Settings
 
+NAME = "gateway"  # who the router is told calls, when the caller of the gateway does not say
 STATUS_PATH = "/api/v1/entities/{id}/status"
 LONGEST_MS = 86_400_000
 HEADER_DOCS: dict[str, Any] = {
@@ -40,7 +42,7 @@ PROBLEM: dict[str, Any] = {
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"headers": HEADER_DOCS},
-    **dict.fromkeys((400, 404, 412, 429, 500, 503, 504), PROBLEM),
+    **dict.fromkeys((400, 401, 403, 404, 412, 429, 500, 503, 504), PROBLEM),
 }
 
 
@@ -81,6 +83,9 @@ def _add_status(app: FastAPI, router: QueryRouter, settings: Settings, load: Loa
         entity: Annotated[str, Path(alias="id", max_length=512, description="The caller's key, or a number")],
         tenant: Annotated[int, Header(alias="X-Tenant-Id", ge=1, le=2**31 - 1)],
         timeout_ms: Annotated[int | None, Header(alias="X-Request-Timeout-Ms", ge=1)] = None,
+        # Described here; `identity_of` reads them, once each.
+        acts_for: Annotated[str | None, Header(alias="X-Atlas-Tenant", description="May be no other tenant")] = None,
+        caller: Annotated[str | None, Header(alias="X-Atlas-Caller", description="Name of the calling service")] = None,
         id_kind: Annotated[IdKind, Query(description="auto: digits are a number, then a key")] = IdKind.AUTO,
         attribute: Annotated[list[str] | None, Query(max_length=1000, description="Empty: all")] = None,
         use_case: UseCase | None = None,
@@ -92,6 +97,8 @@ def _add_status(app: FastAPI, router: QueryRouter, settings: Settings, load: Loa
         session: Annotated[bool, Query(description="True asks for a session token")] = False,
     ) -> Response:
         """Return an entity with its current values, from a copy that is fresh enough, and say how fresh."""
+        whose = identity_of(request.headers.items(), settings.identity)
+        whose.permit((tenant,))
         freshness = freshness_of(
             use_case=use_case,
             query_type=query_type,
@@ -107,7 +114,7 @@ def _add_status(app: FastAPI, router: QueryRouter, settings: Settings, load: Loa
         parent = parent_of(request.headers.get("traceparent", ""))
         name = f"GET {STATUS_PATH}"
         with load.one(), tracer.start_as_current_span(name, context=parent, kind=SpanKind.SERVER):
-            answer = await router.first_of(questions, timeout)
+            answer = await router.first_of(questions, timeout, Identity(whose.caller or NAME, tenant))
         body = status_of(answer).model_dump_json()
         return Response(body, headers=headers_of(answer.freshness), media_type="application/json")
 

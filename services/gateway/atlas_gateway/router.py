@@ -9,6 +9,7 @@ from atlas.query.v1.query_service_pb2 import GetEntityRequest, GetEntityResponse
 from atlas.query.v1.query_service_pb2_grpc import QueryServiceStub
 from atlaskit.rpc.deadline import Deadline
 from atlaskit.rpc.errors import RemoteError, errors_from
+from atlaskit.rpc.identity import Identity
 from grpc import StatusCode, aio
 
 from atlas_gateway.question import Freshness, Question
@@ -20,26 +21,26 @@ class QueryRouter:
     def __init__(self, channel: aio.Channel) -> None:
         self._stub = QueryServiceStub(channel)
 
-    async def first_of(self, questions: list[Question], timeout: timedelta) -> GetEntityResponse:
+    async def first_of(self, questions: list[Question], timeout: timedelta, whose: Identity) -> GetEntityResponse:
         """Return the answer to the first of these questions that finds an entity; together they take at most `timeout`.
 
-        Raises RemoteError with the first refusal when none does.
+        The router is told that `whose` asks. Raises RemoteError with the first refusal when none does.
         """
         deadline = Deadline.after(timeout)
         refusals: list[RemoteError] = []
         for question in questions:
             try:
-                return await self._get(question, deadline.require("the entity was read"))
+                return await self._get(question, deadline.require("the entity was read"), whose)
             except RemoteError as refusal:
                 refusals.append(refusal)
                 if refusal.code is not StatusCode.NOT_FOUND or refusal.remote_reason == "TENANT_UNKNOWN":
                     break
         raise refusals[0]
 
-    async def _get(self, question: Question, timeout: timedelta) -> GetEntityResponse:
+    async def _get(self, question: Question, timeout: timedelta, whose: Identity) -> GetEntityResponse:
         try:
             answer: GetEntityResponse = await self._stub.GetEntity(
-                request_of(question), timeout=timeout.total_seconds()
+                request_of(question), timeout=timeout.total_seconds(), metadata=whose.metadata()
             )
         except aio.AioRpcError as error:
             raise errors_from(error) from error

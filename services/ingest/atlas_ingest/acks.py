@@ -17,6 +17,7 @@ from atlaskit.model import Source
 from atlaskit.position import Token
 from atlaskit.rpc.deadline import Deadline
 from atlaskit.rpc.errors import errors_from
+from atlaskit.rpc.identity import Identity
 from grpc import aio
 
 log = structlog.get_logger(__name__)
@@ -52,7 +53,8 @@ class RouterCoverage:
         """Return once the copy covers the token. Raises RemoteError."""
         request = query_service_pb2.WaitForPositionRequest(tenant_id=tenant_id, token=str(token), source=_WIRE[source])
         try:
-            await self._stub.WaitForPosition(request, timeout=limit.total_seconds())
+            whose = Identity("ingest", tenant_id).metadata()
+            await self._stub.WaitForPosition(request, timeout=limit.total_seconds(), metadata=whose)
         except aio.AioRpcError as error:
             raise errors_from(error) from error
 

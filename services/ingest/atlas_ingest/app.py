@@ -70,6 +70,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             drain=settings.drain,
             probe_period=settings.probe_period,
             tracer=tracer,
+            identity=settings.identity,
         ) as port:
             yield port
 

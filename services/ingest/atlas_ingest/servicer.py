@@ -14,6 +14,7 @@ from atlaskit.errors import AtlasError, InvalidRequest
 from atlaskit.postgres.tenants import Tenants
 from atlaskit.rpc.deadline import Deadline
 from atlaskit.rpc.errors import batch_error_of
+from atlaskit.rpc.identity import current_identity
 from atlaskit.telemetry.carrier import current_trace_id, current_traceparent
 from grpc import aio
 
@@ -124,6 +125,7 @@ class IngestServicer:
         # What it takes of the process is held until `held` is closed, once it is answered.
         level = validation.check_ack_level(request.ack_level)
         validation.check_tenant_id(request.tenant_id)
+        current_identity().permit((request.tenant_id,))
         request_id = validation.check_request_id(request.request_id)
         items = items_of(request)
         encoded = request.ByteSize()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import StrEnum
 
-from atlaskit.config import ServiceSettings, Span
+from atlaskit.config import IdentityMode, ServiceSettings, Span
 from atlaskit.model import MAX_ROWS_PER_TRANSACTION
 from pydantic import Field, PositiveInt
 
@@ -28,6 +28,7 @@ class Settings(ServiceSettings):
     """Settings of `ingest`; each is read from `ATLAS_` and its name in upper case."""
 
     postgres_dsn: str  # the primary, as role atlas_ingest; no default: its absence stops the start
+    identity: IdentityMode = IdentityMode.OPTIONAL  # required: a call says who it comes from and for which tenant
     primary_mode: PrimaryMode = PrimaryMode.SINGLE
     copy_way: CopyWay = CopyWay.DIRECT
     writers: int = Field(default=3, ge=1, le=16)  # connections that commit; each is a writer in the ledger

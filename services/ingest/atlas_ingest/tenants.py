@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from atlas.ingest.v1 import ingest_service_pb2 as pb2
-from atlaskit.errors import InvalidRequest
+from atlaskit.errors import InvalidRequest, PermissionDenied
 from atlaskit.model import SPREADS, EntityIdentity, Tenant
 from atlaskit.postgres.tenants import Tenants
 from atlaskit.rpc.deadline import Deadline
+from atlaskit.rpc.identity import current_identity
 from grpc import aio
 
 from atlas_ingest.validation import text_flaw
@@ -36,14 +37,19 @@ class TenantServicer:
     async def create(self, request: pb2.CreateTenantRequest, context: Context) -> pb2.CreateTenantResponse:
         """Register a tenant, or return the one that is registered just so."""
         limit = Deadline.of(context).require("the tenant was registered")
+        if (acts_for := current_identity().tenant_id) is not None:
+            raise PermissionDenied(f"the call acts for tenant {acts_for}; call without x-atlas-tenant to register one")
         identity, spread, quota = properties_of(request)
         tenant = await self._tenants.create(request.name, identity, spread, quota, limit)
         return pb2.CreateTenantResponse(tenant=message_of(tenant))
 
     async def list(self, request: pb2.ListTenantsRequest, context: Context) -> pb2.ListTenantsResponse:
-        """Return one page of tenants by id."""
+        """Return one page of tenants by id; to a call that acts for one tenant that one alone."""
         limit = Deadline.of(context).require("tenants were listed")
         size, after = page_of(request)
+        if (acts_for := current_identity().tenant_id) is not None:
+            own = [message_of(await self._tenants.get(acts_for, limit))] if after < acts_for else []
+            return pb2.ListTenantsResponse(tenants=own)
         found = await self._tenants.after(after, size + 1, limit)
         page = [message_of(tenant) for tenant in found[:size]]
         more = str(page[-1].tenant_id) if len(found) > size else ""

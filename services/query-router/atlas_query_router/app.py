@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 
 from atlas.query.v1 import query_service_pb2
 from atlas.query.v1.query_service_pb2_grpc import add_QueryServiceServicer_to_server
-from atlaskit.clickhouse.pool import ClickHouse, open_clickhouse
 from atlaskit.clock import SystemClock
 from atlaskit.model import Source
-from atlaskit.postgres.pool import Pool, open_pool
+from atlaskit.postgres.grants import granted
 from atlaskit.postgres.tenants import Tenants
 from atlaskit.rpc.client import open_channel
 from atlaskit.rpc.server import Service, serving
@@ -20,7 +20,9 @@ from atlaskit.telemetry.tracing import open_tracing
 from opentelemetry.trace import Tracer
 
 from atlas_query_router.backends import Backend
+from atlas_query_router.classes import ClassedBackend, QueryClass
 from atlas_query_router.fallback_gate import FallbackGate, Limits
+from atlas_query_router.grants import Grants
 from atlas_query_router.lag_board import LagBoard
 from atlas_query_router.lag_stream import follow
 from atlas_query_router.olap_backend import OlapBackend
@@ -31,6 +33,8 @@ from atlas_query_router.postgres_backends import PrimaryBackend, ReplicaBackend
 from atlas_query_router.router import Router
 from atlas_query_router.servicer import QueryServicer
 from atlas_query_router.settings import Settings
+from atlas_query_router.stores import Stores, open_stores, tenant_limits
+from atlas_query_router.tenant_gate import TenantGate
 from atlas_query_router.tenants import TenantDirectory
 
 NAME = "query-router"
@@ -44,23 +48,25 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     """
     async with (
         open_tracing(NAME, settings) as tracer,
-        _pool(settings, settings.postgres_dsn.get_secret_value(), settings.primary_connections) as primary,
-        _pool(settings, settings.replica_dsn.get_secret_value(), settings.replica_connections) as replica,
-        open_clickhouse(
-            settings.clickhouse_url.get_secret_value(), connections=settings.clickhouse_connections
-        ) as clickhouse,
+        open_stores(settings, QueryClass.OPERATIONAL) as operational,
+        open_stores(settings, QueryClass.ANALYTICAL) as analytical,
         _followed(settings) as board,
     ):
-        backends = _backends(board, primary, replica, clickhouse)
+        stores = {QueryClass.OPERATIONAL: operational, QueryClass.ANALYTICAL: analytical}
+        backends = _backends(settings, board, stores)
+        primary, replica = operational.primary, operational.replica
         tenants = TenantDirectory(Tenants(replica), Tenants(primary))
+        # The primary is asked: how late a replica learns of a revocation is not bounded.
+        grants = Grants(partial(granted, primary), settings.grants_age)
         async with (
             _watched(settings, backends) as watches,
             serving(
-                [_service(settings, _router(settings, backends, board, watches, tracer), tenants)],
+                [_service(settings, _router(settings, backends, board, watches, tracer), tenants, grants)],
                 settings.address,
                 drain=settings.drain,
                 probe_period=settings.probe_period,
                 tracer=tracer,
+                identity=settings.identity,
             ) as port,
         ):
             yield port
@@ -79,18 +85,16 @@ async def _followed(settings: Settings) -> AsyncIterator[LagBoard]:
             following.cancel()
 
 
-def _pool(settings: Settings, dsn: str, connections: int) -> AbstractAsyncContextManager[Pool]:
-    return open_pool(
-        dsn, max_size=connections, application_name="atlas-query-router", statement_limit=settings.statement_limit
-    )
+def _backends(settings: Settings, board: LagBoard, stores: Mapping[QueryClass, Stores]) -> dict[Source, Backend]:
+    clock, gate = SystemClock(), TenantGate(tenant_limits(settings))
 
+    def classed(made: Callable[[Stores], Backend]) -> Backend:
+        return ClassedBackend({kind: made(store) for kind, store in stores.items()}, gate)
 
-def _backends(board: LagBoard, primary: Pool, replica: Pool, clickhouse: ClickHouse) -> dict[Source, Backend]:
-    clock = SystemClock()
     return {
-        Source.PRIMARY: PrimaryBackend(primary, board, clock),
-        Source.REPLICA: ReplicaBackend(replica, board),
-        Source.OLAP: OlapBackend(clickhouse, board, clock),
+        Source.PRIMARY: classed(lambda store: PrimaryBackend(store.primary, board, clock)),
+        Source.REPLICA: classed(lambda store: ReplicaBackend(store.replica, board)),
+        Source.OLAP: classed(lambda store: OlapBackend(store.clickhouse, board, clock)),
     }
 
 
@@ -134,8 +138,8 @@ def _router(
     )
 
 
-def _service(settings: Settings, router: Router, tenants: TenantDirectory) -> Service:
-    servicer = QueryServicer(router, tenants, Paging(PageTokens(_seal(settings))), SystemClock())
+def _service(settings: Settings, router: Router, tenants: TenantDirectory, grants: Grants) -> Service:
+    servicer = QueryServicer(router, tenants, Paging(PageTokens(_seal(settings))), SystemClock(), grants)
     descriptor = query_service_pb2.DESCRIPTOR.services_by_name["QueryService"]
     return Service.of(descriptor, add_QueryServiceServicer_to_server, servicer)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Never, TypeAlias
@@ -18,10 +19,12 @@ from atlaskit.position import Token
 from atlaskit.rpc.certificate import certified, message_of
 from atlaskit.rpc.deadline import Deadline
 from atlaskit.rpc.freshness_metadata import send_freshness
+from atlaskit.rpc.identity import current_identity
 from grpc import aio
 
 from atlas_query_router.answers import entity_message, group_message, observation_messages
 from atlas_query_router.backends import Call
+from atlas_query_router.grants import Grants
 from atlas_query_router.paging import Paging
 from atlas_query_router.questions import PositionQuestion, Question
 from atlas_query_router.requests import (
@@ -38,6 +41,7 @@ from atlas_query_router.tenants import TenantDirectory
 
 Context: TypeAlias = aio.ServicerContext[Any, Any]
 
+MAX_TENANTS = 100
 # Of the caller's deadline, kept for the way back.
 WAY_BACK = timedelta(milliseconds=5)
 
@@ -54,8 +58,9 @@ class AnswerTooLarge(Overloaded):
 class QueryServicer(QueryServiceServicer):
     """Answers the query service. Every call needs a deadline, which goes down to the statements of the stores."""
 
-    def __init__(self, router: Router, tenants: TenantDirectory, paging: Paging, clock: Clock) -> None:
+    def __init__(self, router: Router, tenants: TenantDirectory, paging: Paging, clock: Clock, grants: Grants) -> None:
         self._router = router
+        self._grants = grants
         self._tenants = tenants
         self._paging = paging
         self._clock = clock
@@ -108,6 +113,7 @@ class QueryServicer(QueryServiceServicer):
     ) -> pb.AggregateAttributeResponse:
         received = self._clock.boot()
         requirement = requirement_of(request.freshness, UseCase.ANALYTICS)
+        await self._check_grants(request.tenant_ids, context)
         question, fixed = figures_question(request), fixed_part(request)
         question, requirement = self._paging.resumed(question, requirement, request.page_token, fixed)
         answer = await self._answer(self._paging.one_more(question), requirement, received, context)
@@ -138,6 +144,13 @@ class QueryServicer(QueryServiceServicer):
             raise InvalidRequest("tenant_id", "must be 1 to 2147483647", "REQUIRED")
         answer = await self._answer(PositionQuestion(request.tenant_id), requirement, received, context, late=True)
         return pb.WaitForPositionResponse(freshness=await self._certify(answer, context))
+
+    async def _check_grants(self, tenant_ids: Sequence[int], context: Context) -> None:
+        """Return if the caller may read these tenants in one answer. Raises NotGranted, naming one it may not."""
+        if len(tenant_ids) > 1:
+            if len(tenant_ids) > MAX_TENANTS:
+                raise InvalidRequest("tenant_ids", f"must be at most {MAX_TENANTS}", "TOO_MANY")
+            await self._grants.check(current_identity().caller, tenant_ids, Deadline.of(context).less(WAY_BACK))
 
     async def _answer(
         self,

@@ -134,7 +134,7 @@ class Channel:
     def unary_unary(self, method: str, **_: Any) -> Callable[..., Any]:
         name = method.rsplit("/", 1)[1]
 
-        async def ask(request: Any, *, timeout: float = 10.0) -> Any:
+        async def ask(request: Any, *, timeout: float = 10.0, metadata: Any = ()) -> Any:
             try:
                 return (await call(self._source, self._target, name, request, timeout))[0]
             except CallFailed as failed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
 import pytest
@@ -11,6 +11,7 @@ from atlas_local.postgres import DATABASE, PostgresCluster, PostgresTuning
 from atlas_local.scratch import register_first_epoch, scratch_cluster
 
 from .seeded import Database
+from .worlds import World, routed
 
 
 @pytest.fixture(scope="package")
@@ -32,3 +33,9 @@ async def database(cluster: PostgresCluster) -> AsyncIterator[Database]:
         await maintenance.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
         await maintenance.close()
+
+
+@pytest.fixture
+async def world(database: Database, eventually: Callable[..., Awaitable[None]]) -> AsyncIterator[World]:
+    async with routed(database, eventually) as world:
+        yield world

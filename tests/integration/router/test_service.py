@@ -1,85 +1,18 @@
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
-import asyncpg
 import pytest
 from atlas.freshness.v1 import freshness_pb2 as fpb
 from atlas.query.v1 import query_service_pb2 as pb
-from atlas.query.v1 import query_service_pb2_grpc as pb_grpc
-from atlas_query_router.app import running
-from atlas_query_router.settings import Settings
 from atlaskit.model import TypedValue, ValueType, entity_id_of
-from atlaskit.rpc.errors import RemoteError, errors_from
-from doubles.lag_monitor import LagMonitorDouble, lag_monitor
+from atlaskit.rpc.errors import errors_from
 from google.protobuf.duration_pb2 import Duration
 from grpc import StatusCode, aio
 
-from .seeded import HASH_KEY, Database
-
-NOON = datetime(2022, 10, 23, 12, tzinfo=UTC)
-NOWHERE = "127.0.0.1:1"  # nothing listens there
-DASHBOARD = fpb.FreshnessRequirement(use_case=fpb.USE_CASE_DASHBOARD)
-
-
-@dataclass
-class World:
-    """A router over a real primary and replica."""
-
-    database: Database
-    monitor: LagMonitorDouble
-    router: pb_grpc.QueryServiceAsyncStub
-    tenant: int
-
-    async def value(self, key: str, value: int) -> None:
-        entity = entity_id_of(HASH_KEY, "e")
-        await self.database.value(self.tenant, entity, key, NOON, TypedValue(ValueType.INT64, value))
-
-    async def token(self) -> str:
-        row = await self.database.connection.fetchval("SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint")
-        return f"a1.1.{row:x}"
-
-    async def get(self, freshness: fpb.FreshnessRequirement, seconds: float = 10.0) -> pb.GetEntityResponse:
-        request = pb.GetEntityRequest(tenant_id=self.tenant, entity_key="e", freshness=freshness)
-        return await self.router.GetEntity(request, timeout=seconds)
-
-    async def refused(self, call: Awaitable[object]) -> RemoteError:
-        with pytest.raises(aio.AioRpcError) as refused:
-            await call
-        return errors_from(refused.value)
-
-
-@pytest.fixture
-async def world(database: Database, eventually: Callable[..., Awaitable[None]]) -> AsyncIterator[World]:
-    async with lag_monitor(database.primary("atlas_monitor")) as (monitor, address):
-        settings = Settings.model_validate(
-            {
-                "postgres_dsn": database.primary(),
-                "replica_dsn": database.replica(),
-                "clickhouse_url": f"http://{NOWHERE}/atlas",
-                "lag_monitor": address,
-                "drain": timedelta(seconds=1),
-            }
-        )
-        async with running(settings) as port, aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            router: pb_grpc.QueryServiceAsyncStub = pb_grpc.QueryServiceStub(channel)
-            tenant = await database.tenant()
-            await database.entity(tenant, entity_id_of(HASH_KEY, "e"), "e")
-            world = World(database, monitor, router, tenant)
-            await world.value("k", 1)
-            await database.replicated()
-
-            async def answers() -> None:
-                try:
-                    await world.get(DASHBOARD)
-                except aio.AioRpcError as error:
-                    raise AssertionError(error) from error
-
-            await eventually(answers)
-            yield world
+from .seeded import HASH_KEY
+from .worlds import DASHBOARD, NOON, World
 
 
 async def test_an_entity_comes_from_the_replica_with_its_certificate_in_body_and_metadata(world: World) -> None:
@@ -241,38 +174,6 @@ async def test_a_replica_that_hangs_leaves_time_for_the_primary(world: World) ->
         world.database.cluster.replica.resume()
     answer = await world.get(fpb.FreshnessRequirement(only_source=fpb.DATA_SOURCE_REPLICA))
     assert answer.freshness.source == fpb.DATA_SOURCE_REPLICA
-
-
-async def test_cancelling_a_call_cancels_its_statement(
-    world: World, eventually: Callable[..., Awaitable[None]]
-) -> None:
-    blocker = await asyncpg.connect(world.database.cluster.primary.dsn(database=world.database.name))
-    running = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'atlas-query-router' AND state = 'active'"
-    try:
-        await blocker.execute("BEGIN; LOCK TABLE entities IN ACCESS EXCLUSIVE MODE")
-        call = world.router.GetEntity(
-            pb.GetEntityRequest(
-                tenant_id=world.tenant,
-                entity_key="e",
-                freshness=fpb.FreshnessRequirement(use_case=fpb.USE_CASE_REALTIME_ALERT),
-            ),
-            timeout=60,
-        )
-        sent = asyncio.ensure_future(call)
-
-        async def waits() -> None:
-            assert await world.database.connection.fetchval(running) == 1
-
-        async def ended() -> None:
-            assert await world.database.connection.fetchval(running) == 0
-
-        await eventually(waits)
-        call.cancel()
-        await eventually(ended, 5.0)
-        with pytest.raises(asyncio.CancelledError):
-            await sent
-    finally:
-        await blocker.close()
 
 
 async def reason_of(call: Awaitable[object]) -> str:

@@ -16,6 +16,7 @@ from atlas.query.v1 import query_service_pb2 as query
 from atlas.query.v1.query_service_pb2_grpc import QueryServiceServicer, add_QueryServiceServicer_to_server
 from atlas_gateway.app import running
 from atlas_gateway.settings import Settings
+from atlaskit.config import IdentityMode
 from atlaskit.errors import NotFound, NotFreshEnough, Overloaded, TenantUnknown
 from atlaskit.rpc.certificate import certified
 from atlaskit.rpc.deadline import Deadline
@@ -57,11 +58,14 @@ class Router(QueryServiceServicer):
         self.answers: dict[int | str, query.GetEntityResponse | Exception] = {}
         self.asked: list[query.GetEntityRequest] = []
         self.remaining: list[timedelta] = []
+        self.identities: list[dict[str, str]] = []
         self.held = asyncio.Event()
         self.held.set()
 
     async def GetEntity(self, request: query.GetEntityRequest, context: object) -> query.GetEntityResponse:  # noqa: N802
         self.asked.append(request)
+        metadata = context.invocation_metadata()  # type: ignore[attr-defined]
+        self.identities.append({key: text for key, text in metadata if key.startswith("x-atlas-")})
         self.remaining.append(Deadline.of(context).remaining())  # type: ignore[arg-type]
         await self.held.wait()
         which = getattr(request, request.WhichOneof("entity") or "entity_key")
@@ -311,3 +315,32 @@ async def test_missing_settings_stop_the_start_by_name() -> None:
     _, told = await process.communicate()
     assert process.returncode == 78
     assert b"ATLAS_QUERY_TARGET" in told
+
+
+async def test_a_request_that_names_another_tenant_than_it_acts_for_never_reaches_the_router(
+    http: httpx.AsyncClient, router: Router
+) -> None:
+    router.answers["KATL"] = entity()
+    own = {**TENANT, "X-Atlas-Tenant": "7", "X-Atlas-Caller": "portal"}
+    assert (await http.get("/api/v1/entities/KATL/status", headers=own)).status_code == 200
+    other = {**TENANT, "X-Atlas-Tenant": "8"}
+    refused = await http.get("/api/v1/entities/KATL/status", headers=other)
+    assert (refused.status_code, refused.json()["reason"]) == (403, "TENANT_MISMATCH")
+    twice = [("X-Tenant-Id", "7"), ("X-Atlas-Tenant", "7"), ("X-Atlas-Tenant", "8")]
+    assert (await http.get("/api/v1/entities/KATL/status", headers=twice)).status_code == 400
+    assert (await http.get("/api/v1/entities/KATL/status", headers=TENANT)).status_code == 200
+    assert router.identities == [
+        {"x-atlas-caller": "portal", "x-atlas-tenant": "7"}, {"x-atlas-caller": "gateway", "x-atlas-tenant": "7"}
+    ]  # fmt: skip
+
+
+async def test_a_gateway_that_requires_an_identity_answers_nobody_else(target: str, router: Router) -> None:
+    settings = Settings(address="127.0.0.1:0", query_target=target, identity=IdentityMode.REQUIRED)
+    router.answers["KATL"] = entity()
+    own = {**TENANT, "X-Atlas-Tenant": "7", "X-Atlas-Caller": "portal"}
+    async with running(settings) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        for left_out in ("X-Atlas-Tenant", "X-Atlas-Caller"):
+            headers = {name: text for name, text in own.items() if name != left_out}
+            refused = await client.get("/api/v1/entities/KATL/status", headers=headers)
+            assert (refused.status_code, refused.json()["reason"]) == (401, "IDENTITY_REQUIRED")
+        assert (await client.get("/api/v1/entities/KATL/status", headers=own)).status_code == 200

@@ -1,0 +1,163 @@
+"""A read ends when its caller does not wait any more, and never holds up a read of another class."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from atlas.freshness.v1 import freshness_pb2 as fpb
+from atlas.query.v1 import query_service_pb2 as pb
+from atlaskit.model import entity_id_of
+from atlaskit.postgres.pool import Session
+from atlaskit.rpc.errors import errors_from
+from google.protobuf.duration_pb2 import Duration
+from grpc import StatusCode, aio
+
+from .seeded import HASH_KEY, Database
+from .worlds import World, routed
+
+PRIMARY, REPLICA = fpb.DATA_SOURCE_PRIMARY, fpb.DATA_SOURCE_REPLICA
+RUNNING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'atlas-query-router-%' AND state = 'active' "
+    "AND datname = current_database()"
+)
+
+
+def entity(tenant: int) -> pb.GetEntityRequest:
+    return pb.GetEntityRequest(tenant_id=tenant, entity_key="e")
+
+
+def figures(tenant: int) -> pb.AggregateAttributeRequest:
+    count = [pb.Aggregation(function=pb.AGGREGATE_FUNCTION_COUNT)]
+    return pb.AggregateAttributeRequest(tenant_ids=[tenant], attribute_key="k", aggregations=count)
+
+
+def called(world: World, request: Any, source: Any, seconds: float = 60) -> Any:
+    request.freshness.CopyFrom(fpb.FreshnessRequirement(only_source=source, max_staleness=Duration(seconds=600)))
+    return getattr(world.router, type(request).__name__.removesuffix("Request"))(request, timeout=seconds)
+
+
+@dataclass
+class Server:
+    """One server of the router, seen from the side."""
+
+    connection: asyncpg.Connection[asyncpg.Record]
+
+    async def running(self) -> int:
+        """How many statements of the router it runs."""
+        found: int = await self.connection.fetchval(RUNNING)
+        return found
+
+    async def is_locked(self, table: str) -> None:
+        lock = "SELECT FROM pg_locks WHERE relation = $1::regclass AND mode = 'AccessExclusiveLock' AND granted"
+        assert await self.connection.fetchval(f"SELECT EXISTS ({lock})", table)
+
+
+@asynccontextmanager
+async def held_up(
+    database: Database, source: int, table: str, eventually: Callable[..., Awaitable[None]]
+) -> AsyncIterator[Server]:
+    """Hold every read of a table up for the block: on the primary, and once its log is there on the replica."""
+    dsn = database.primary("postgres") if source == PRIMARY else database.replica("postgres")
+    blocker, connection = await asyncpg.connect(database.primary("postgres")), await asyncpg.connect(dsn)
+    server = Server(connection)
+    try:
+        await blocker.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        await eventually(lambda: server.is_locked(table), 10)
+        yield server
+    finally:
+        await blocker.close()
+        await connection.close()
+
+
+@pytest.mark.parametrize("source", [PRIMARY, REPLICA])
+@pytest.mark.parametrize("request_of", [entity, figures])
+async def test_cancelling_a_call_cancels_its_statement(
+    world: World, eventually: Callable[..., Awaitable[None]], source: int, request_of: Callable[[int], Any]
+) -> None:
+    async with held_up(world.database, source, "attribute_keys", eventually) as server:
+        call = called(world, request_of(world.tenant), source)
+        sent = asyncio.ensure_future(call)
+
+        async def waits() -> None:
+            assert await server.running() == 1
+
+        async def ended() -> None:
+            assert await server.running() == 0
+
+        await eventually(waits)
+        call.cancel()
+        await eventually(ended, 5.0)
+        with pytest.raises(asyncio.CancelledError):
+            await sent
+
+
+async def test_a_deadline_ends_the_statement_and_is_its_timeout_at_the_server(
+    world: World, eventually: Callable[..., Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[int] = []
+    plain = Session.fetch
+
+    async def noted(self: Session, sql: str, *values: Any, **options: Any) -> Any:
+        if "entity_attributes" in sql:
+            limits.append(await self.value("SELECT setting::integer FROM pg_settings WHERE name = 'statement_timeout'"))
+        return await plain(self, sql, *values, **options)
+
+    monkeypatch.setattr(Session, "fetch", noted)
+    async with held_up(world.database, PRIMARY, "attribute_keys", eventually) as server:
+        with pytest.raises(aio.AioRpcError) as late:
+            await called(world, entity(world.tenant), PRIMARY, seconds=1.0)
+        assert late.value.code() in (StatusCode.DEADLINE_EXCEEDED, StatusCode.UNAVAILABLE)
+
+        async def ended() -> None:
+            assert await server.running() == 0
+
+        await eventually(ended, 5.0)
+    assert limits
+    assert all(0 < limit <= 1000 for limit in limits), limits
+
+
+async def test_analytical_reads_that_hang_hold_up_no_operational_read(
+    database: Database, eventually: Callable[..., Awaitable[None]]
+) -> None:
+    few = {"primary_connections": 1, "primary_analytical_connections": 1, "tenant_analytical_reads": 1}
+    async with routed(database, eventually, **few, tenant_analytical_waiting=1) as world:
+        other = await free_tenant(world)
+        leaf = await world.database.connection.fetchval(
+            "SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = "
+            "(SELECT tableoid FROM entity_attributes WHERE tenant_id = $1 LIMIT 1)", world.tenant,
+        )  # fmt: skip
+        async with held_up(database, PRIMARY, leaf, eventually) as server:
+            hanging = [asyncio.ensure_future(called(world, figures(world.tenant), PRIMARY)) for _ in range(2)]
+
+            async def hangs() -> None:
+                assert await server.running() == 1
+
+            await eventually(hangs)
+            with pytest.raises(aio.AioRpcError) as full:
+                await called(world, figures(world.tenant), PRIMARY, seconds=20)
+            told = errors_from(full.value)
+            assert (told.code, told.remote_reason) == (StatusCode.RESOURCE_EXHAUSTED, "TENANT_READS_FULL")
+            assert told.retry_after is not None
+            assert told.retry_after > timedelta(0)
+            assert (await called(world, entity(other), PRIMARY, seconds=20)).entity.entity_key == "e"
+            assert not any(call.done() for call in hanging)
+        answers = await asyncio.gather(*hanging)
+        assert [answer.groups[0].results[0].count for answer in answers] == [1, 1]
+
+
+async def free_tenant(world: World) -> int:
+    """A tenant with an entity, in another leaf than the tenant of the world."""
+    place = "SELECT tableoid::regclass::text FROM entities WHERE tenant_id = $1"
+    taken = await world.database.connection.fetchval(place, world.tenant)
+    while True:
+        tenant = await world.database.tenant()
+        await world.database.entity(tenant, entity_id_of(HASH_KEY, "e"), "e")
+        if await world.database.connection.fetchval(place, tenant) != taken:
+            return tenant
