@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -17,7 +17,9 @@ def reading_for(tenant_ids: Collection[int]) -> Iterator[None]:
     try:
         yield
     finally:
-        _tenants.reset(token)
+        # A coroutine that is closed from elsewhere has left its context already.
+        with suppress(ValueError):
+            _tenants.reset(token)
 
 
 @dataclass(frozen=True, slots=True)

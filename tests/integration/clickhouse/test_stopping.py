@@ -118,8 +118,8 @@ async def test_a_query_larger_than_one_may_be_is_refused_and_no_retry_is_asked_f
 
 async def test_a_query_names_its_tenants_to_the_server_and_one_for_nobody_names_none(front: Any) -> None:
     # The embedded engine takes no setting of ours: one of its own stands for it.
-    told = "SELECT getSetting('implicit_table_at_top_level')"
-    async with open_clickhouse(f"{front.url}/atlas", tenants_setting="implicit_table_at_top_level") as opened:
+    told = "SELECT getSetting('query_cache_tag')"
+    async with open_clickhouse(f"{front.url}/atlas", tenants_setting="query_cache_tag") as opened:
         with reading_for([7, 12]):
             first, task = await opened.rows(told), asyncio.ensure_future(opened.rows(told))
         assert [first, await task, await opened.rows(told)] == [[("7,12",)], [("7,12",)], [("",)]]

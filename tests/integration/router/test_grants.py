@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
 import asyncpg
 import pytest
 from atlas.query.v1 import query_service_pb2 as pb
+from atlas_cli.__main__ import app
 from grpc import StatusCode
+from typer.testing import CliRunner
 
 from .seeded import Database
 from .worlds import World, routed
@@ -43,14 +44,11 @@ async def asked(world: World, tenants: list[int], caller: str = "") -> tuple[str
 async def grants(world: World, *arguments: str) -> str:
     """What `atlas grants` says, as the owner of the database runs it."""
     dsn = world.database.cluster.primary.dsn(database=world.database.name)
-    pipe = asyncio.subprocess.PIPE
     environment = {"ATLAS_ADMIN_DSN": dsn, "USER": "the-owner", "COLUMNS": "160"}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "atlas_cli", "grants", *arguments, stdout=pipe, stderr=pipe, env=environment
-    )
-    out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
-    return out.decode()
+    # On a thread, since a command has an event loop of its own.
+    ended = await asyncio.to_thread(CliRunner().invoke, app, ["grants", *arguments], env=environment)
+    assert ended.exit_code == 0, ended.output
+    return ended.output
 
 
 async def test_a_read_across_tenants_needs_a_grant_for_each_and_ends_with_it(
