@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from atlas_cli.commands.options import Ingest, Query, Timeout
+from atlas_cli.commands.options import CALLER, Ingest, Query, Timeout
 from atlas_cli.commands.reads import tenant_of
 from atlas_cli.commands.running import complete, fail
 from atlas_cli.text import span_text, value_text
@@ -51,7 +51,7 @@ def entities_command(
     found = complete(tenant_of(tenant, ingest, timeout), ingest)
 
     async def read() -> EntityPage:
-        async with AtlasClient.connect(ingest=ingest, query=query) as client:
+        async with AtlasClient.connect(ingest, query, caller=CALLER, tenant=found.tenant_id) as client:
             return await client.list_entities(
                 found.tenant_id,
                 predicate=predicate,

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atlas_cli.board import CopyRow, read_board
-from atlas_cli.commands.options import Ingest, Lag, Query, Timeout
+from atlas_cli.commands.options import CALLER, Ingest, Lag, Query, Timeout
 from atlas_cli.commands.running import complete, fail
 from atlas_cli.text import instant_text, span_text, type_text, value_text
 
@@ -55,7 +55,7 @@ def get_command(
 async def tenant_of(name: str, ingest: str, timeout: float) -> Tenant:
     """Return the tenant of this name or number. Ends the process if there is none."""
     """Return the tenant of a name or number, `timeout` in seconds. Ends the command when there is none."""
-    async with AtlasClient.connect(ingest=ingest, query=ingest) as client:
+    async with AtlasClient.connect(ingest=ingest, query=ingest, caller=CALLER) as client:
         tenants = await client.list_tenants(timeout=timedelta(seconds=timeout))
     for tenant in tenants:
         if name in {tenant.name, str(tenant.tenant_id)}:
@@ -72,7 +72,7 @@ async def _read(
     targets: tuple[str, str],
     timeout: float,
 ) -> EntityAnswer:
-    async with AtlasClient.connect(*targets) as client:
+    async with AtlasClient.connect(*targets, caller=CALLER, tenant=tenant.tenant_id) as client:
         return await client.get_entity(
             tenant.tenant_id, entity, attributes, freshness=wanted, timeout=timedelta(seconds=timeout)
         )
@@ -105,7 +105,7 @@ def tenants_command(*, ingest: Ingest = "127.0.0.1:50051", timeout: Timeout = 5.
 
 
 async def _tenants(ingest: str, timeout: float) -> list[Tenant]:
-    async with AtlasClient.connect(ingest=ingest, query=ingest) as client:
+    async with AtlasClient.connect(ingest=ingest, query=ingest, caller=CALLER) as client:
         return await client.list_tenants(timeout=timedelta(seconds=timeout))
 
 
