@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 from atlas_cli.commands.bench import bench_command
-from atlas_cli.commands.hot import hot_app
 from atlas_cli.commands.grants import grants_app
+from atlas_cli.commands.hot import hot_app
 from atlas_cli.commands.load import load_command, verify_data_command
 from atlas_cli.commands.local import demo_command, up_command, verify_copies_command
 from atlas_cli.commands.queries import query_app

@@ -22,7 +22,7 @@ from .worlds import NOON, World, routed
 TENANTS = 3
 SOURCES = (fpb.DATA_SOURCE_PRIMARY, fpb.DATA_SOURCE_REPLICA)
 # What a reader may read without a policy: none of it is a tenant's data.
-WITHOUT_POLICY = {"source_types", "tenants", "tenant_grants", "epochs", "hot_attribute_slots"}
+WITHOUT_POLICY = {"source_types", "tenants", "tenant_grants", "epochs"}
 
 
 @dataclass
