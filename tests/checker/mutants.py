@@ -285,6 +285,17 @@ MUTANTS: tuple[Mutant, ...] = (
         _faults(("promotion", "", 1.0, 5.0), mode=PrimaryMode.QUORUM),
     ),
     Mutant(
+        "primary-covers-what-waits",
+        "under a quorum the primary covers what it flushed and does not show yet",
+        ("C4", "C5"),
+        _put((m.postgres_backends, "prove_primary", m.flushed_is_shown)),
+        _faults(
+            *(("one-way", "pg-a|pg-b", 0.5 + step, 0.7, 0.0) for step in range(7)),
+            mode=PrimaryMode.QUORUM,
+            pace=BUSY,
+        ),
+    ),
+    Mutant(
         "ledger-ignored",
         "rows that the ledger counts and nobody sent are not missed",
         ("C1",),

@@ -360,6 +360,12 @@ def any_primary(known: Any, read: Any, received: BootInstant) -> Any:
     return proofs.prove_primary(known, dataclasses.replace(read, identity=known.identity, in_recovery=False), received)
 
 
+def flushed_is_shown(known: Any, read: Any, received: BootInstant) -> Any:
+    """In mode quorum all that the primary flushed counts as shown, though it waits for the standbys still."""
+    proof = proofs.prove_primary(known, read, received)
+    return None if proof is None else dataclasses.replace(proof, lsn=read.lsn)
+
+
 @contextmanager
 def fences_of_anyone(_: Run) -> Iterator[None]:
     """In mode quorum a fence counts although nobody acknowledged a beat after it."""

@@ -180,9 +180,8 @@ def _forget_incarnation(engine: Engine, _: Parameters) -> list[tuple[Any, ...]]:
     return []
 
 
-_marked = itemgetter(
-    "table_name", "shard", "monitor", "beat", "epoch", "timeline", "system_identifier", "lsn", "incarnation"
-)
+_MARK = ("table_name", "shard", "monitor", "beat", "epoch", "timeline", "system_identifier", "lsn", "incarnation")
+_marked = itemgetter(*_MARK)
 
 
 def _proven_watermarks(engine: Engine, asked: Parameters) -> list[tuple[Any, ...]]:
