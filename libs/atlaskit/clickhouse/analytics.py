@@ -10,13 +10,12 @@ from typing import Any, Final
 
 from atlaskit.clickhouse.pool import CALL_LIMIT, ClickHouse, Row
 from atlaskit.clickhouse.reader import observation, timestamp
+from atlaskit.clickhouse.settings import SETTINGS
 from atlaskit.figures import Figures
 from atlaskit.model import EntityState, Observation
 from atlaskit.sql import load
 
 _SQL: Final = load(files("atlaskit.clickhouse") / "queries")
-# The partition is a function of the key, so versions of a row never meet across partitions.
-_SETTINGS: Final = {"do_not_merge_across_partitions_select_final": 1, "join_use_nulls": 0}
 _FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FOREVER: Final = datetime(2299, 12, 31, tzinfo=UTC)
 
@@ -33,24 +32,38 @@ async def entities(
 ) -> list[EntityState]:
     """Return up to `count` entities with ids above `after` in order of id, each with these of its values."""
     parameters = {"tenant": tenant_id, "after": after, "most": count}
-    page = await clickhouse.rows(_SQL["entities_page"], parameters, limit=limit, settings=_SETTINGS)
-    values: defaultdict[int, list[Observation]] = defaultdict(list)
-    if page and attributes:
-        wanted = {
-            "tenant": tenant_id,
-            "entities": [row[0] for row in page],
-            "attributes": list(attributes),
-            "as_of": timestamp(as_of or _FOREVER),
-        }
-        rows = await clickhouse.rows(
-            _SQL["values_of_entities"], wanted, limit=limit, settings=_SETTINGS, as_bytes=("value_bytes",)
-        )
-        for row in rows:
-            values[row[10]].append(observation(row))
+    page = await clickhouse.rows(_SQL["entities_page"], parameters, limit=limit, settings=SETTINGS)
+    values = await values_of(clickhouse, tenant_id, [row[0] for row in page], attributes, as_of=as_of, limit=limit)
     return [
         EntityState(tenant_id, row[0], row[1], row[2], _FIRST + timedelta(microseconds=row[3]), tuple(values[row[0]]))
         for row in page
     ]
+
+
+async def values_of(
+    clickhouse: ClickHouse,
+    tenant_id: int,
+    entities: Collection[int],
+    attributes: Collection[str],
+    *,
+    as_of: datetime | None,
+    limit: timedelta,
+) -> defaultdict[int, list[Observation]]:
+    """Return the current values of these attributes by entity."""
+    values: defaultdict[int, list[Observation]] = defaultdict(list)
+    if entities and attributes:
+        wanted = {
+            "tenant": tenant_id,
+            "entities": list(entities),
+            "attributes": list(attributes),
+            "as_of": timestamp(as_of or _FOREVER),
+        }
+        rows = await clickhouse.rows(
+            _SQL["values_of_entities"], wanted, limit=limit, settings=SETTINGS, as_bytes=("value_bytes",)
+        )
+        for row in rows:
+            values[row[10]].append(observation(row))
+    return values
 
 
 async def figures(
@@ -81,7 +94,7 @@ async def figures(
         "after_bucket": after[1],
         "most": most,
     }
-    rows = await clickhouse.rows(_SQL["figures"], parameters, limit=limit, settings=_SETTINGS)
+    rows = await clickhouse.rows(_SQL["figures"], parameters, limit=limit, settings=SETTINGS)
     return [_figures(row) for row in rows]
 
 

@@ -10,13 +10,12 @@ from importlib.resources import files
 from typing import Any, Final
 
 from atlaskit.clickhouse.pool import CALL_LIMIT, ClickHouse, Row
+from atlaskit.clickhouse.settings import SETTINGS
 from atlaskit.errors import AtlasError
 from atlaskit.model import EntityState, Observation, TypedValue, ValueType
 from atlaskit.sql import load
 
 _SQL = load(files("atlaskit.clickhouse") / "queries")
-# The partition is a function of the key, so versions of a row never meet across partitions.
-_SETTINGS: Final[Mapping[str, Any]] = {"do_not_merge_across_partitions_select_final": 1, "join_use_nulls": 0}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FOREVER = datetime(2299, 12, 31, tzinfo=UTC)
 MAX_VALUES: Final = 10_000
@@ -55,7 +54,7 @@ async def entity(
     values = {**asked, "attributes": list(attributes), "as_of": timestamp(as_of or _FOREVER), "most": most}
     try:
         async with asyncio.TaskGroup() as group:
-            metadata = group.create_task(clickhouse.rows(_SQL["entity"], asked, limit=limit, settings=_SETTINGS))
+            metadata = group.create_task(clickhouse.rows(_SQL["entity"], asked, limit=limit, settings=SETTINGS))
             latest = group.create_task(_observations(clickhouse, "latest_values", values, limit))
     except* AtlasError as errors:
         raise errors.exceptions[0] from None  # one read to the caller, so one error
@@ -102,7 +101,7 @@ async def aggregate(
 ) -> Aggregate:
     """Return statistics over all observations with start <= event time < end, of all entities or of these."""
     parameters = {"tenant": tenant_id, "attribute": attribute_key, "entities": list(entities), **_span(start, end)}
-    row = (await clickhouse.rows(_SQL["aggregate"], parameters, limit=limit, settings=_SETTINGS))[0]
+    row = (await clickhouse.rows(_SQL["aggregate"], parameters, limit=limit, settings=SETTINGS))[0]
     observations, numbers, minimum, maximum, mean, total, exact = row
     return Aggregate(observations, numbers, minimum, maximum, mean, total, None if exact is None else int(exact))
 
@@ -122,7 +121,7 @@ def observation(row: Row) -> Observation:
 async def _observations(
     clickhouse: ClickHouse, name: str, parameters: Mapping[str, Any], limit: timedelta
 ) -> list[Observation]:
-    rows = await clickhouse.rows(_SQL[name], parameters, limit=limit, settings=_SETTINGS, as_bytes=("value_bytes",))
+    rows = await clickhouse.rows(_SQL[name], parameters, limit=limit, settings=SETTINGS, as_bytes=("value_bytes",))
     return [observation(row) for row in rows]
 
 

@@ -16,46 +16,42 @@ from typing import Final
 from atlaskit.clock import Clock
 from atlaskit.figures import Figures
 from atlaskit.freshness.proofs import PrimaryRead, ReplicaRead
-from atlaskit.model import MAX_ENTITY_ID, EntityState, Observation, Scalar, TypedValue, ValueType
+from atlaskit.model import MAX_ENTITY_ID, EntityState, Observation
 from atlaskit.position import Lsn, SourceIdentity
+from atlaskit.postgres.grouping import grouped, groups
 from atlaskit.postgres.pool import Pool, Row, Session
+from atlaskit.postgres.searching import found, search_statement
+from atlaskit.postgres.values import observation
+from atlaskit.selection.searches import EntitySearch, Found, Group, GroupSearch
 from atlaskit.sql import load
 
 _SQL: Final = load(Path(__file__).parent / "queries")
 _FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FOREVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
-_COLUMN: Final = {
-    ValueType.INT64: "value_int",
-    ValueType.UINT64: "value_uint",
-    ValueType.DOUBLE: "value_double",
-    ValueType.BOOL: "value_bool",
-    ValueType.STRING: "value_text",
-    ValueType.BYTES: "value_bytes",
-}
 
 
 @asynccontextmanager
-async def reading(pool: Pool, tenant_id: int, limit: timedelta) -> AsyncIterator[Reader]:
-    """Lend a connection in a read-only transaction for the reads of one tenant. The block should take at most `limit`.
+async def reading(pool: Pool, tenant_ids: Sequence[int], limit: timedelta) -> AsyncIterator[Reader]:
+    """Lend a connection in a read-only transaction for reads of these tenants. The block should take at most `limit`.
 
     Cancelled, the running statement is cancelled at the server.
     """
     async with pool.lease(limit) as session, session.transaction(isolation="read_committed", readonly=True):
-        yield Reader(session, tenant_id, limit)
+        yield Reader(session, tenant_ids, limit)
 
 
 class Reader:
-    """Statements of one tenant. Probe first: it also sets the tenant that the rows' policies let through.
+    """Statements of one tenant or, for groups, several. Probe first: it also sets whom the rows' policies let through.
 
     Every statement takes at most the limit, and raises the errors of `atlaskit.postgres.errors`.
     """
 
-    def __init__(self, session: Session, tenant_id: int, limit: timedelta) -> None:
+    def __init__(self, session: Session, tenant_ids: Sequence[int], limit: timedelta) -> None:
         self._session = session
-        self._tenant_id = tenant_id
+        self._tenant_id = tenant_ids[0]
         self._limit = limit
         # Zero would mean no limit at all.
-        self._settings = (str(tenant_id), str(max(int(limit.total_seconds() * 1000), 1)))
+        self._settings = (",".join(map(str, tenant_ids)), str(max(int(limit.total_seconds() * 1000), 1)))
 
     async def probe_primary(self, clock: Clock) -> PrimaryRead:
         """Return which server this is, with the boot instants around the question."""
@@ -127,7 +123,7 @@ class Reader:
         rows = await self._session.fetch(
             _SQL[name], self._tenant_id, entity_id, attribute_key, *bounds, most, limit=self._limit
         )
-        return [_observation(attribute_key, row) for row in rows]
+        return [observation(attribute_key, row) for row in rows]
 
     async def aggregate(
         self,
@@ -153,6 +149,16 @@ class Reader:
         )  # fmt: skip
         return [_figures(row) for row in rows]
 
+    async def search(self, search: EntitySearch) -> list[Found]:
+        """Return the entities that a search asks for, in its order."""
+        text, values = search_statement(search)
+        return found(search, await self._session.fetch(text, *values, limit=self._limit))
+
+    async def groups(self, search: GroupSearch) -> list[Group]:
+        """Return the groups that a search asks for, by their keys. Their tenants are those of the probe."""
+        text, values = grouped(search)
+        return groups(search, await self._session.fetch(text, *values, limit=self._limit))
+
     async def _page(
         self, above: int, through: int, count: int, attributes: Collection[str], as_of: datetime | None
     ) -> list[EntityState]:
@@ -175,15 +181,8 @@ class Reader:
             entity_key=first["entity_key"] or "",
             asset_type=first["asset_type"] or "",
             created_at=first["created_at"],
-            values=tuple(_observation(row["attribute_key"], row) for row in rows if row["attribute_key"] is not None),
+            values=tuple(observation(row["attribute_key"], row) for row in rows if row["attribute_key"] is not None),
         )
-
-
-def _observation(attribute_key: str, row: Row) -> Observation:
-    kind = ValueType(row["value_type"])
-    stored = row[_COLUMN[kind]]
-    value: Scalar = int(stored) if kind is ValueType.UINT64 else stored
-    return Observation(attribute_key, row["event_time"], TypedValue(kind, value), row["source_type"] or "")
 
 
 def _figures(row: Row) -> Figures:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Final
+from itertools import groupby
+from typing import Any, Final
 
 from atlas.ingest.v1.value_pb2 import AttributeValue
 from atlas.query.v1 import query_service_pb2 as pb
 from atlaskit.figures import Figures
 from atlaskit.model import EntityState, Observation, TypedValue, ValueType
 from atlaskit.rpc.times import timestamp_of
+from atlaskit.selection.results import FIGURES, results
+from atlaskit.selection.searches import ExactSum, FunctionKind, Group, GroupKind, GroupSearch, Key, Result
 
 _FIELDS: Final = {
     ValueType.INT64: "int64_value",
@@ -19,6 +22,16 @@ _FIELDS: Final = {
     ValueType.BOOL: "bool_value",
     ValueType.STRING: "string_value",
     ValueType.BYTES: "bytes_value",
+}
+
+
+_KEY_FIELDS: Final = {
+    GroupKind.ASSET_TYPE: "asset_type",
+    GroupKind.ENTITY: "entity_id",
+    GroupKind.TENANT: "tenant_id",
+    GroupKind.ATTRIBUTE: "attribute",
+    GroupKind.SOURCE_TYPE: "source_type",
+    GroupKind.VALUE_TYPE: "value_type",
 }
 
 
@@ -56,12 +69,45 @@ def observation_messages(observations: Iterable[Observation]) -> list[pb.Observa
     ]
 
 
-def group_message(figures: Figures, request: pb.AggregateAttributeRequest) -> pb.AggregateGroup:
-    """Return one group with its keys in the order of the grouping and its results in that of the aggregates."""
+def group_message(group: Group, search: GroupSearch) -> pb.AggregateGroup:
+    """Return one group with its keys in the order of the grouping and its results in that of the functions."""
     return pb.AggregateGroup(
-        keys=[_group_key(figures, grouping) for grouping in request.group_by],
-        results=_results(figures, request.aggregations),
+        keys=[_group_key(part.kind, key) for part, key in zip(search.group_by, group.keys, strict=True)],
+        results=[_result(result) for result in group.results],
     )
+
+
+def plain_group(figures: Figures, search: GroupSearch) -> Group:
+    """Return the group of the figures that a fixed statement computed."""
+    keys = {GroupKind.ENTITY: figures.entity_id, GroupKind.TIME_BUCKET: figures.bucket}
+    computed = {name: getattr(figures, name) for name in FIGURES}
+    return Group(tuple(keys[part.kind] for part in search.group_by), results(search.functions, computed), ())
+
+
+def group_of_nothing(search: GroupSearch) -> Group:
+    """Return the one group of a question without grouping when no observation was seen."""
+    computed: dict[str, Any] = {name: getattr(Figures(), name) for name in FIGURES}
+    computed |= {kind.value: 0 for kind in (FunctionKind.DISTINCT, FunctionKind.ENTITIES, FunctionKind.ATTRIBUTES)}
+    none = (FunctionKind.FIRST, FunctionKind.LAST, FunctionKind.FIRST_TIME, FunctionKind.LAST_TIME)
+    computed |= {kind.value: None for kind in (*none, FunctionKind.STANDARD_DEVIATION)}
+    computed |= {f"percentile_{place}": None for place in range(len(search.functions))} | {"top": ()}
+    return Group((), results(search.functions, computed), ())
+
+
+def attribute_messages(groups: Iterable[Group]) -> list[pb.AttributeDescription]:
+    """Return the descriptions of attributes from groups by key and type of value, in their order."""
+    messages = []
+    for key, of_key in groupby(groups, key=lambda group: group.keys[0]):
+        seen = list(of_key)
+        messages.append(
+            pb.AttributeDescription(
+                attribute_key=str(key),
+                types=[pb.TypeCount(value_type=group.keys[1], count=group.results[0]) for group in seen],  # type: ignore[arg-type]
+                first_event_time=timestamp_of(min(group.results[1] for group in seen)),  # type: ignore[arg-type,type-var]
+                last_event_time=timestamp_of(max(group.results[2] for group in seen)),  # type: ignore[arg-type,type-var]
+            )
+        )
+    return messages
 
 
 def value_message(value: TypedValue) -> AttributeValue:
@@ -71,37 +117,31 @@ def value_message(value: TypedValue) -> AttributeValue:
     return message
 
 
-def _group_key(figures: Figures, grouping: pb.Grouping) -> pb.GroupKey:
-    if grouping.WhichOneof("key") == "entity":
-        assert figures.entity_id is not None
-        return pb.GroupKey(entity_id=figures.entity_id)
-    assert figures.bucket is not None
-    return pb.GroupKey(start_time=timestamp_of(figures.bucket))
+def _group_key(kind: GroupKind, key: Key) -> pb.GroupKey:
+    match key:
+        case None:
+            return pb.GroupKey()
+        case TypedValue():
+            return pb.GroupKey(value=value_message(key))
+        case datetime():
+            return pb.GroupKey(start_time=timestamp_of(key))
+    message = pb.GroupKey()
+    setattr(message, _KEY_FIELDS[kind], key)
+    return message
 
 
-def _results(figures: Figures, aggregations: Sequence[pb.Aggregation]) -> list[pb.AggregateResult]:
-    return [_result(figures, asked.function) for asked in aggregations]
-
-
-def _result(figures: Figures, function: int) -> pb.AggregateResult:
-    match function:
-        case pb.AGGREGATE_FUNCTION_COUNT:
-            return pb.AggregateResult(count=figures.count)
-        case pb.AGGREGATE_FUNCTION_MIN:
-            return _value(figures.minimum())
-        case pb.AGGREGATE_FUNCTION_MAX:
-            return _value(figures.maximum())
-        case pb.AGGREGATE_FUNCTION_SUM if (exact := figures.exact_sum()) is not None:
-            return pb.AggregateResult(exact_sum=str(exact))
-        case pb.AGGREGATE_FUNCTION_SUM:
-            return _double(figures.sum())
+def _result(result: Result) -> pb.AggregateResult:
+    match result:
+        case None:
+            return pb.AggregateResult()
+        case TypedValue():
+            return pb.AggregateResult(value=value_message(result))
+        case ExactSum(sum=total):
+            return pb.AggregateResult(exact_sum=str(total))
+        case datetime():
+            return pb.AggregateResult(time=timestamp_of(result))
+        case tuple():
+            values = [pb.CountedValue(value=value_message(one.value), count=one.count) for one in result]
+            return pb.AggregateResult(top=pb.TopValues(values=values))
         case _:
-            return _double(figures.mean())
-
-
-def _value(value: TypedValue | None) -> pb.AggregateResult:
-    return pb.AggregateResult() if value is None else pb.AggregateResult(value=value_message(value))
-
-
-def _double(number: float | None) -> pb.AggregateResult:
-    return pb.AggregateResult() if number is None else pb.AggregateResult(value=AttributeValue(double_value=number))
+            return pb.AggregateResult(count=result)

@@ -9,22 +9,37 @@ from typing import Protocol
 
 from atlaskit.clock import BootInstant
 from atlaskit.freshness.proofs import Proof
-from atlaskit.model import Source, Tenant, entity_id_of
+from atlaskit.model import Source, Tenant, entity_id_of, shards_of
 from atlaskit.position import Token
 from atlaskit.rpc.deadline import Deadline
 
-from atlas_query_router.position_watch import Reached
+from atlas_query_router.position_watch import Reached, Shards
 from atlas_query_router.questions import Question, Rows
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What goes with a question through every attempt to answer it. `received` precedes everything read for it."""
+    """What goes with a question through every attempt to answer it. `received` precedes everything read for it.
+
+    `others`: further tenants that a question about several names.
+    """
 
     tenant: Tenant
     received: BootInstant
     deadline: Deadline
     want_session_token: bool = False
+    others: tuple[Tenant, ...] = ()
+
+    @property
+    def tenant_ids(self) -> tuple[int, ...]:
+        """Return every tenant."""
+        return (self.tenant.tenant_id, *(tenant.tenant_id for tenant in self.others))
+
+    @property
+    def shards(self) -> Shards:
+        """Return every shard that may hold rows of the tenants."""
+        every = {shard for one in (self.tenant, *self.others) for shard in shards_of(one.tenant_id, one.spread)}
+        return tuple(sorted(every))
 
 
 @dataclass(frozen=True, slots=True)

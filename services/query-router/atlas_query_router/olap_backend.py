@@ -7,14 +7,15 @@ from datetime import timedelta
 from typing import Final, assert_never
 from uuid import UUID
 
-from atlaskit.clickhouse import analytics, reader, watermark
+from atlaskit.clickhouse import analytics, grouping, reader, searching, watermark
 from atlaskit.clickhouse.pool import ClickHouse
 from atlaskit.clock import BootInstant, Clock
 from atlaskit.freshness.proofs import OlapRead, Proof, Watermark, prove_olap
 from atlaskit.freshness.reading import Known
-from atlaskit.model import SHARD_COUNT, Source, shards_of
+from atlaskit.model import SHARD_COUNT, Source
 from atlaskit.position import SourceIdentity, Token
 from atlaskit.rpc.deadline import Deadline
+from atlaskit.selection.searches import EntitySearch, GroupSearch
 
 from atlas_query_router.backends import Call, Reply, entity_number
 from atlas_query_router.lag_board import LagBoard
@@ -27,6 +28,7 @@ from atlas_query_router.questions import (
     PositionQuestion,
     Question,
     Rows,
+    Simple,
 )
 
 # A value needs both: whether its entity is there, and the value. Keys and types of assets come resolved with each row.
@@ -44,7 +46,7 @@ class OlapBackend:
         self._clock = clock
 
     async def read(self, question: Question, call: Call, worth: Callable[[Proof | None], bool]) -> Reply:
-        places = places_of(shards_of(call.tenant.tenant_id, call.tenant.spread))
+        places = places_of(call.shards)
         before, marks = await self._probe(places, call.deadline)
         proof = self._prove(OlapRead(before, marks, before), places)
         if not worth(proof):
@@ -84,6 +86,14 @@ class OlapBackend:
                 return token
 
     async def _answer(self, question: Question, call: Call) -> Rows:
+        limit = call.deadline.require("querying ClickHouse")
+        if isinstance(question, EntitySearch):
+            return await searching.search(self._clickhouse, question, limit=limit)
+        if isinstance(question, GroupSearch):
+            return await grouping.groups(self._clickhouse, question, limit=limit)
+        return await self._of_tenant(question, call)
+
+    async def _of_tenant(self, question: Simple, call: Call) -> Rows:
         clickhouse, tenant_id = self._clickhouse, call.tenant.tenant_id
         limit = call.deadline.require("querying ClickHouse")
         match question:

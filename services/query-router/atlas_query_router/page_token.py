@@ -13,9 +13,10 @@ from atlaskit.errors import InvalidRequest
 from atlaskit.freshness.requirement import Requirement
 from atlaskit.model import Source
 from atlaskit.position import Lsn, Token
+from atlaskit.selection.searches import Cursor
 
 MAC_BYTES = 16
-MAX_TEXT = 1024
+MAX_TEXT = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Page:
 
     source: Source
     at_least: Token | None
-    cursor: tuple[int, ...]
+    cursor: Cursor
 
     def pinned(self, requirement: Requirement) -> Requirement:
         """Return the requirement for the next page: from the same copy, and not behind the page before."""
@@ -34,7 +35,7 @@ class Page:
         return replace(requirement, sources=(self.source,), at_least=at_least, pinned_away=away)
 
 
-def after(source: Source, epoch: int | None, lsn: Lsn | None, cursor: tuple[int, ...]) -> Page:
+def after(source: Source, epoch: int | None, lsn: Lsn | None, cursor: Cursor) -> Page:
     """Return the place after a page that proved this position."""
     if epoch is None or lsn is None:
         return Page(source, None, cursor)

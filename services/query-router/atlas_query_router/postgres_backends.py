@@ -13,6 +13,7 @@ from atlaskit.position import Token
 from atlaskit.postgres.pool import Pool
 from atlaskit.postgres.probes import look_at_replica
 from atlaskit.postgres.reader import Reader, reading
+from atlaskit.selection.searches import EntitySearch, GroupSearch
 
 from atlas_query_router.backends import Call, Reply, entity_number
 from atlas_query_router.lag_board import LagBoard
@@ -25,6 +26,7 @@ from atlas_query_router.questions import (
     PositionQuestion,
     Question,
     Rows,
+    Simple,
 )
 
 
@@ -39,7 +41,7 @@ class PrimaryBackend:
         self._clock = clock
 
     async def read(self, question: Question, call: Call, worth: Callable[[Proof | None], bool]) -> Reply:
-        async with reading(self._pool, call.tenant.tenant_id, call.deadline.require("reading the primary")) as reader:
+        async with reading(self._pool, call.tenant_ids, call.deadline.require("reading the primary")) as reader:
             probe = await reader.probe_primary(self._clock)
             if probe.in_recovery:
                 await self._pool.renew()  # the name led to a standby when this was opened
@@ -73,7 +75,7 @@ class ReplicaBackend:
         self._board = board
 
     async def read(self, question: Question, call: Call, worth: Callable[[Proof | None], bool]) -> Reply:
-        async with reading(self._pool, call.tenant.tenant_id, call.deadline.require("reading the replica")) as reader:
+        async with reading(self._pool, call.tenant_ids, call.deadline.require("reading the replica")) as reader:
             probe = await reader.probe_replica()
             if not probe.in_recovery:
                 await self._pool.renew()  # it was promoted under us: the replica is another server now
@@ -102,6 +104,14 @@ class ReplicaBackend:
 
 async def answer(reader: Reader, tenant: Tenant, question: Question) -> Rows:
     """Return what the statement after the probe gives."""
+    if isinstance(question, EntitySearch):
+        return await reader.search(question)
+    if isinstance(question, GroupSearch):
+        return await reader.groups(question)
+    return await _of_tenant(reader, tenant, question)
+
+
+async def _of_tenant(reader: Reader, tenant: Tenant, question: Simple) -> Rows:
     match question:
         case EntityQuestion(entity=entity, attributes=attributes, as_of=as_of, most=most):
             number = entity_number(tenant, entity)

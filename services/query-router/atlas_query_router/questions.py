@@ -1,4 +1,4 @@
-"""What a caller can ask, and what a copy answers, in the terms of the platform. Every question names one tenant."""
+"""What a caller can ask, and what a copy answers, in the terms of the platform. Each names a tenant."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from atlaskit.figures import Figures
 from atlaskit.model import EntityState, Observation
+from atlaskit.selection.searches import EntitySearch, Found, Group, GroupSearch
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,5 +67,12 @@ class PositionQuestion:
     tenant_id: int
 
 
-Question: TypeAlias = EntityQuestion | ListQuestion | HistoryQuestion | FiguresQuestion | PositionQuestion
-Rows: TypeAlias = EntityState | list[EntityState] | list[Observation] | list[Figures] | None
+# What statements of fixed text answer.
+Simple: TypeAlias = EntityQuestion | ListQuestion | HistoryQuestion | FiguresQuestion | PositionQuestion
+Question: TypeAlias = Simple | EntitySearch | GroupSearch
+Rows: TypeAlias = EntityState | list[EntityState] | list[Found] | list[Observation] | list[Figures] | list[Group] | None
+
+
+def tenants_of(question: Question) -> tuple[int, ...]:
+    """Return the tenants whose data answer a question, at least one."""
+    return question.tenant_ids if isinstance(question, GroupSearch) else (question.tenant_id,)

@@ -15,7 +15,7 @@ from atlaskit.freshness.certificate import Certificate, PassedOver, PassedOverFo
 from atlaskit.freshness.proofs import Proof
 from atlaskit.freshness.requirement import Policy, Requirement
 from atlaskit.freshness.routing import plan, shortfall
-from atlaskit.model import Source, shards_of
+from atlaskit.model import Source
 from atlaskit.rpc.deadline import Deadline
 from atlaskit.telemetry.names import Attribute, SpanName
 from opentelemetry.trace import Tracer
@@ -32,7 +32,7 @@ from atlas_query_router.policy import (
     with_estimate,
     worth_waiting,
 )
-from atlas_query_router.position_watch import PositionWatch, Shards
+from atlas_query_router.position_watch import PositionWatch
 from atlas_query_router.questions import Question, Rows
 
 log = structlog.get_logger(__name__)
@@ -135,7 +135,7 @@ class Router:
     async def _reached(self, source: Source, requirement: Requirement, call: Call, until: Deadline) -> bool:
         """Wait until a source seems to cover the token; False: the time is over. Raises Overloaded: too many wait."""
         assert requirement.at_least is not None
-        return await self._watches[source].reached(_shards(call), requirement.at_least, until)
+        return await self._watches[source].reached(call.shards, requirement.at_least, until)
 
     async def _planned_anew(self, requirement: Requirement, passed: Sequence[PassedOver], until: Deadline) -> bool:
         """Wait for a reading after which a source without the token's lack is worth a read; False: the time is over."""
@@ -169,7 +169,7 @@ class Router:
         """
         patience = min(until, Deadline.after(self._token_patience))
         if self._not_there_yet(source, requirement, call):
-            watch, shards = self._watches[source], _shards(call)
+            watch, shards = self._watches[source], call.shards
             looks = watch.looks(shards)
             there = await self._reached_or_full(source, requirement, call, patience)
             if not there and watch.looks(shards) > looks and not until.passed():
@@ -184,7 +184,7 @@ class Router:
         """Tell whether a token may be missing at a copy. The primary has what it acknowledged: it is simply read."""
         if requirement.at_least is None or source is Source.PRIMARY:
             return False
-        return not self._watches[source].seems_to_cover(_shards(call), requirement.at_least)
+        return not self._watches[source].seems_to_cover(call.shards, requirement.at_least)
 
     async def _reached_or_full(self, source: Source, requirement: Requirement, call: Call, until: Deadline) -> bool:
         """Wait for the token at a source that another one follows: where too many wait, the other one is asked."""
@@ -204,7 +204,7 @@ class Router:
         if isinstance(reply, PassedOver):
             return reply
         if reply.proof is not None:
-            self._watches[source].saw(_shards(call), reply.proof)
+            self._watches[source].saw(call.shards, reply.proof)
         return shortfall(source, reply.proof, requirement, call.received) or reply
 
     async def _degraded(
@@ -267,10 +267,6 @@ class Router:
 
     def _unanswered(self, requirement: Requirement, passed: Sequence[PassedOver]) -> Certificate:
         return Certificate(None, None, requirement, self._clock.wall(), fallbacks=tuple(passed))
-
-
-def _shards(call: Call) -> Shards:
-    return shards_of(call.tenant.tenant_id, call.tenant.spread)
 
 
 def _wait_until(requirement: Requirement, deadline: Deadline) -> Deadline:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Never, TypeAlias
+from typing import Any, TypeAlias
 
 from atlas.freshness.v1 import freshness_pb2 as fpb
 from atlas.query.v1 import query_service_pb2 as pb
 from atlas.query.v1.query_service_pb2_grpc import QueryServiceServicer
 from atlaskit.clock import BootInstant, Clock
-from atlaskit.errors import AtlasError, DeadlinePassed, InvalidRequest, NotBuilt, NotFound, NotFreshEnough, Overloaded
+from atlaskit.errors import AtlasError, DeadlinePassed, InvalidRequest, NotFound, NotFreshEnough, Overloaded
 from atlaskit.figures import Figures
 from atlaskit.freshness.requirement import LONGEST, Policy, Requirement, UseCase, for_use_case
 from atlaskit.model import EntityIdentity, EntityState, Observation, Source, Tenant
@@ -20,17 +20,25 @@ from atlaskit.rpc.certificate import certified, message_of
 from atlaskit.rpc.deadline import Deadline
 from atlaskit.rpc.freshness_metadata import send_freshness
 from atlaskit.rpc.identity import current_identity
+from atlaskit.selection.searches import Found, Group
 from grpc import aio
 
-from atlas_query_router.answers import entity_message, group_message, observation_messages
+from atlas_query_router.answers import (
+    attribute_messages,
+    entity_message,
+    group_message,
+    group_of_nothing,
+    observation_messages,
+    plain_group,
+)
 from atlas_query_router.backends import Call
 from atlas_query_router.grants import Grants
+from atlas_query_router.grouping import TYPES_OF_A_KEY, aggregate_question, describe_question, plain_figures
 from atlas_query_router.paging import Paging
-from atlas_query_router.questions import PositionQuestion, Question
+from atlas_query_router.questions import PositionQuestion, Question, tenants_of
 from atlas_query_router.requests import (
     SOURCES,
     entity_question,
-    figures_question,
     fixed_part,
     history_question,
     list_question,
@@ -84,14 +92,14 @@ class QueryServicer(QueryServiceServicer):
     async def ListEntities(self, request: pb.ListEntitiesRequest, context: Context) -> pb.ListEntitiesResponse:  # noqa: N802
         received = self._clock.boot()
         requirement = requirement_of(request.freshness, UseCase.OPERATIONAL_REPORT)
-        question, fixed = list_question(request), fixed_part(request)
-        question, requirement = self._paging.resumed(question, requirement, request.page_token, fixed)
+        first, fixed = list_question(request), fixed_part(request)
+        question, requirement = self._paging.resumed(first, requirement, request.page_token, fixed)
         answer = await self._answer(self._paging.one_more(question), requirement, received, context)
-        entities: list[EntityState] = self._rows(answer)
-        page, token = self._paging.cut(entities, question, answer.certificate, fixed, lambda e: (e.entity_id,))
+        rows: list[EntityState | Found] = self._rows(answer)
+        page, token = self._paging.cut(rows, question, answer.certificate, fixed, self._paging.entity)
         wall = self._clock.wall()
         freshness = await self._certify(answer, context)
-        messages = [entity_message(state, wall) for state in page]
+        messages = [entity_message(row.state if isinstance(row, Found) else row, wall) for row in page]
         return pb.ListEntitiesResponse(entities=messages, next_page_token=token, freshness=freshness)
 
     async def GetAttributeHistory(  # noqa: N802
@@ -99,8 +107,8 @@ class QueryServicer(QueryServiceServicer):
     ) -> pb.GetAttributeHistoryResponse:
         received = self._clock.boot()
         requirement = requirement_of(request.freshness, UseCase.OPERATIONAL_REPORT)
-        question, fixed = history_question(request), fixed_part(request)
-        question, requirement = self._paging.resumed(question, requirement, request.page_token, fixed)
+        first, fixed = history_question(request), fixed_part(request)
+        question, requirement = self._paging.resumed(first, requirement, request.page_token, fixed)
         answer = await self._answer(self._paging.one_more(question), requirement, received, context)
         seen: list[Observation] = self._rows(answer)
         page, token = self._paging.cut(seen, question, answer.certificate, fixed, self._paging.event_time)
@@ -113,20 +121,34 @@ class QueryServicer(QueryServiceServicer):
     ) -> pb.AggregateAttributeResponse:
         received = self._clock.boot()
         requirement = requirement_of(request.freshness, UseCase.ANALYTICS)
-        await self._check_grants(request.tenant_ids, context)
-        question, fixed = figures_question(request), fixed_part(request)
-        question, requirement = self._paging.resumed(question, requirement, request.page_token, fixed)
+        search, fixed = aggregate_question(request), fixed_part(request)
+        await self._check_grants(search.tenant_ids, context)
+        first = plain_figures(search) or search
+        question, requirement = self._paging.resumed(first, requirement, request.page_token, fixed)
         answer = await self._answer(self._paging.one_more(question), requirement, received, context)
-        groups: list[Figures] = self._rows(answer)
-        if not groups and not request.group_by:
-            groups = [Figures()]  # one group, even of nothing
-        page, token = self._paging.cut(groups, question, answer.certificate, fixed, self._paging.group)
+        rows: list[Group | Figures] = self._rows(answer)
+        if not rows and not search.group_by:
+            rows = [group_of_nothing(search)]
+        page, token = self._paging.cut(rows, question, answer.certificate, fixed, self._paging.group)
         freshness = await self._certify(answer, context)
-        messages = [group_message(figures, request) for figures in page]
+        groups = [plain_group(row, search) if isinstance(row, Figures) else row for row in page]
+        messages = [group_message(group, search) for group in groups]
         return pb.AggregateAttributeResponse(groups=messages, next_page_token=token, freshness=freshness)
 
-    async def DescribeAttributes(self, request: pb.DescribeAttributesRequest, context: Context) -> Never:  # noqa: N802
-        raise NotBuilt("DescribeAttributes is not built yet; GetEntity without attribute_keys shows those of an entity")
+    async def DescribeAttributes(  # noqa: N802
+        self, request: pb.DescribeAttributesRequest, context: Context
+    ) -> pb.DescribeAttributesResponse:
+        received = self._clock.boot()
+        requirement = requirement_of(request.freshness, UseCase.ANALYTICS)
+        question, fixed = describe_question(request), fixed_part(request)
+        question, requirement = self._paging.resumed_by_key(question, requirement, request.page_token, fixed)
+        # Each key has up to six rows, one for each type of value.
+        wanted = replace(question, most=(question.most + 1) * TYPES_OF_A_KEY)
+        answer = await self._answer(wanted, requirement, received, context)
+        described = attribute_messages(self._rows(answer))
+        page, token = self._paging.cut(described, question, answer.certificate, fixed, lambda a: (a.attribute_key,))
+        freshness = await self._certify(answer, context)
+        return pb.DescribeAttributesResponse(attributes=page, next_page_token=token, freshness=freshness)
 
     async def WaitForPosition(self, request: pb.WaitForPositionRequest, context: Context) -> pb.WaitForPositionResponse:  # noqa: N802
         received = self._clock.boot()
@@ -163,9 +185,9 @@ class QueryServicer(QueryServiceServicer):
     ) -> Answer:
         """Return the answer. With `late`, one that is not fresh enough means that its deadline passed."""
         deadline = Deadline.of(context).less(WAY_BACK)
-        tenant = await self._tenants.get(question.tenant_id, deadline)
+        tenant, *others = [await self._tenants.get(number, deadline) for number in tenants_of(question)]
         _check_identity(tenant, question)
-        call = Call(tenant, received, deadline, requirement.want_session_token)
+        call = Call(tenant, received, deadline, requirement.want_session_token, tuple(others))
         try:
             return await self._router.answer(question, requirement, call)
         except Refusal as refused:
