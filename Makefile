@@ -118,6 +118,11 @@ verify-data: build/protos ## Load all four sets whole and compare the counts in 
 	@test -n "$(DATA)" || { echo 'say where the four sets are: make verify-data DATA=/path/to/data (folders backblaze-2013, azure-vm-noise, snmp-walks, metar)' >&2; exit 2; }
 	$(BIN)/atlas verify-copies "$(DATA)"
 
+.PHONY: answers
+answers: build/protos ## Load all four sets and ask the forty questions with known answers of every copy; DATA=folder, SETS=metar, TWICE=1, EVERYWHERE=1
+	@test -n "$(DATA)" || { echo 'say where the sets are: make answers DATA=/path/to/data' >&2; exit 2; }
+	$(BIN)/atlas answers "$(DATA)" $(if $(SETS),--sets $(SETS)) $(if $(TWICE),--twice) $(if $(EVERYWHERE),--everywhere)
+
 .PHONY: bench bench-ingest bench-freshness bench-hot
 bench-hot: build/protos ## Filters on current values, by slots, documents and history (1 minute); ENTITIES=1000000 for the whole (6 minutes)
 	@$(BIN)/python -m benchmarks.hot_attributes --entities $(or $(ENTITIES),50000)

@@ -8,7 +8,7 @@ from atlas_cli.commands.bench import bench_command
 from atlas_cli.commands.grants import grants_app
 from atlas_cli.commands.hot import hot_app
 from atlas_cli.commands.load import load_command, verify_data_command
-from atlas_cli.commands.local import demo_command, up_command, verify_copies_command
+from atlas_cli.commands.local import answers_command, demo_command, up_command, verify_copies_command
 from atlas_cli.commands.queries import query_app
 from atlas_cli.commands.reads import get_command, lag_command, tenants_command
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo_command)
 app.command("up")(up_command)
+app.command("answers")(answers_command)
 app.command("verify-copies")(verify_copies_command)
 app.command("load")(load_command)
 app.command("get")(get_command)

@@ -141,6 +141,8 @@ class Reads:
         start: datetime | None = None,
         end: datetime | None = None,
         latest_only: bool = False,
+        by_prefix: bool = False,
+        conditions: Sequence[pb.ValueCondition] = (),
         page_size: int = 0,
         page_token: str = "",
         freshness: Requirement | None = None,
@@ -149,11 +151,14 @@ class Reads:
     ) -> AggregatePage:
         """Return one page of groups; `latest_only` counts the latest observation of each entity and no other.
 
-        `where` or `predicate` chooses entities as in `list_entities`.
+        `where` or `predicate` chooses entities as in `list_entities`, `conditions` observations by their value. With
+        `by_prefix` every attribute whose key begins with `attribute` is aggregated, with "" all.
         """
         request = pb.AggregateAttributeRequest(
             tenant_ids=tenant_ids,
-            attribute_key=attribute,
+            attribute_key="" if by_prefix else attribute,
+            attribute_prefix=attribute if by_prefix else None,
+            value_conditions=conditions,
             predicate=_chosen(where, predicate),
             aggregations=aggregations,
             group_by=group_by,

@@ -17,6 +17,7 @@ from atlas_local.postgres import PostgresTuning
 from atlas_local.stack import StackOptions
 from rich.console import Console
 
+from atlas_cli.answers.run import AnswersDiffer, Plan, answers
 from atlas_cli.commands.running import EXIT_STOPPED, fail
 from atlas_cli.demo.run import cancel_on_sigterm, demo, up
 from atlas_cli.demo.verify import CopiesDiffer, verify
@@ -51,6 +52,28 @@ def verify_copies_command(
     _run(lambda: verify(data, options, console))
 
 
+def answers_command(
+    *,
+    data: Annotated[Path, typer.Argument(help="Folder with the sets, one folder each")],
+    sets: Annotated[str, typer.Option(help="Only these sets, with commas")] = ",".join(FOLDERS),
+    twice: Annotated[bool, typer.Option(help="Load each set again in another order, and ask again")] = False,
+    everywhere: Annotated[bool, typer.Option(help="Ask every copy every question")] = False,
+) -> None:
+    """Load the whole sets into a stack of its own and ask the forty questions whose exact answers are known.
+
+    Ends with 1 when an answer differs.
+    """
+    chosen = tuple(sets.split(","))
+    for name in chosen:
+        if name not in FOLDERS:
+            raise fail(f"--sets: {name!r} is none of {', '.join(FOLDERS)}", 2)
+        if not (data / FOLDERS[name]).is_dir():
+            raise fail(f"{data}: no folder {FOLDERS[name]} in it", 2)
+    console = Console(soft_wrap=True)
+    options = replace(_options(None, console), tuning=PostgresTuning(shared_buffers="1GB"))
+    _run(lambda: answers(data, options, console, Plan(chosen, twice, everywhere)))
+
+
 def up_command(*, data_dir: DataDir = None) -> None:
     """Start the stack and the services on this machine and keep them up."""
     console = Console(soft_wrap=True)
@@ -78,7 +101,7 @@ def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
     try:
         asyncio.run(until_told())
-    except (LocalStackError, CopiesDiffer) as error:
+    except (LocalStackError, CopiesDiffer, AnswersDiffer) as error:
         raise fail(str(error)) from error
     except CallFailed as failure:
         raise fail("\n".join(failure_lines(failure, "the local platform"))) from failure

@@ -76,7 +76,7 @@ class Exists:
 Test: TypeAlias = Between | Compared | OneOf | StartsWith | Exists
 
 
-def tests_of(operator: Operator, operands: Sequence[TypedValue]) -> tuple[Test, ...]:
+def passing_tests(operator: Operator, operands: Sequence[TypedValue]) -> tuple[Test, ...]:
     """Return tests of which a value that fulfils the condition passes at least one, and no other value any.
 
     IN takes any number of operands, EXISTS none, STARTS_WITH one text, the others one operand of any type.

@@ -11,7 +11,7 @@ from atlas.ingest.v1.value_pb2 import AttributeValue
 from atlas.query.v1 import query_service_pb2 as pb
 from atlaskit.errors import InvalidRequest
 from atlaskit.model import TypedValue, ValueType
-from atlaskit.selection.conditions import Operator, Test, tests_of
+from atlaskit.selection.conditions import Operator, Test, passing_tests
 from atlaskit.selection.predicates import AllOf, AnyOf, Comparison, Not, OfAssetType, Predicate, SilentFor
 from atlaskit.selection.searches import Order
 from google.protobuf.duration_pb2 import Duration
@@ -116,7 +116,7 @@ def _leaf(message: pb.Predicate, field: str) -> Predicate:
         case "comparison":
             return _comparison(message.comparison, f"{field}.comparison")
         case "has_attribute":
-            return Comparison(key(message.has_attribute, f"{field}.has_attribute"), tests_of(Operator.EXISTS, ()))
+            return Comparison(key(message.has_attribute, f"{field}.has_attribute"), passing_tests(Operator.EXISTS, ()))
         case "asset_type":
             return OfAssetType(limited_text(message.asset_type, f"{field}.asset_type", 128))
         case "silent_for":
@@ -152,14 +152,14 @@ def _tests(
         if has_operand:
             raise InvalidRequest(f"{field}.operand", f"must not be set for {asked.name}", "OUT_OF_RANGE")
         if asked is Operator.EXISTS:
-            return tests_of(asked, ())
+            return passing_tests(asked, ())
         if not 1 <= len(operands) <= MAX_OPERANDS:
             raise InvalidRequest(f"{field}.operands", f"must be 1 to {MAX_OPERANDS}", "OUT_OF_RANGE")
-        return tests_of(asked, [_operand(one, f"{field}.operands[{place}]") for place, one in enumerate(operands)])
+        return passing_tests(asked, [_operand(one, f"{field}.operands[{place}]") for place, one in enumerate(operands)])
     value = _operand(operand, f"{field}.operand")
     if asked is Operator.STARTS_WITH and value.type is not ValueType.STRING:
         raise InvalidRequest(f"{field}.operand", "must be text for STARTS_WITH", "TYPE_WRONG")
-    return tests_of(asked, [value])
+    return passing_tests(asked, [value])
 
 
 def _operand(message: AttributeValue, field: str) -> TypedValue:

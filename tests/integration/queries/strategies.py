@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from atlaskit.model import TypedValue, ValueType
-from atlaskit.selection.conditions import Operator, Test, tests_of
+from atlaskit.selection.conditions import Operator, Test, passing_tests
 from atlaskit.selection.predicates import AllOf, AnyOf, Comparison, Not, OfAssetType, Predicate, SilentFor
 from atlaskit.selection.searches import (
     EntitySearch,
@@ -50,12 +50,12 @@ def conditions(draw: st.DrawFn, *, exists: bool) -> tuple[Test, ...]:
     """Draw one condition on a value."""
     operator = draw(st.sampled_from([one for one in Operator if exists or one is not Operator.EXISTS]))
     if operator is Operator.EXISTS:
-        return tests_of(operator, ())
+        return passing_tests(operator, ())
     if operator is Operator.IN:
-        return tests_of(operator, draw(st.lists(VALUES, min_size=1, max_size=6)))
+        return passing_tests(operator, draw(st.lists(VALUES, min_size=1, max_size=6)))
     if operator is Operator.STARTS_WITH:
-        return tests_of(operator, [TypedValue(ValueType.STRING, draw(st.sampled_from(TEXTS)))])
-    return tests_of(operator, [draw(VALUES)])
+        return passing_tests(operator, [TypedValue(ValueType.STRING, draw(st.sampled_from(TEXTS)))])
+    return passing_tests(operator, [draw(VALUES)])
 
 
 LEAVES: st.SearchStrategy[Predicate] = st.one_of(

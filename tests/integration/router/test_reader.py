@@ -39,7 +39,7 @@ def double(value: float) -> TypedValue:
 
 @asynccontextmanager
 async def reader_of(database: Database, tenant: int) -> AsyncIterator[Reader]:
-    async with open_pool(database.primary(), max_size=1) as pool, reading(pool, tenant, LIMIT) as reader:
+    async with open_pool(database.primary(), max_size=1) as pool, reading(pool, (tenant,), LIMIT) as reader:
         await reader.probe_primary(SystemClock())
         yield reader
 
@@ -231,8 +231,8 @@ async def test_a_statement_ends_at_the_server_when_the_limit_is_over(database: D
     tenant = await database.tenant()
     async with open_pool(database.primary(), max_size=1) as pool:
         with pytest.raises(DeadlinePassed):  # noqa: PT012
-            async with reading(pool, tenant, timedelta(milliseconds=200)) as reader:
+            async with reading(pool, (tenant,), timedelta(milliseconds=200)) as reader:
                 await reader.probe_primary(SystemClock())
                 await reader._session.fetch("SELECT pg_sleep(30)", limit=timedelta(seconds=20))
-        async with reading(pool, tenant, LIMIT) as reader:
+        async with reading(pool, (tenant,), LIMIT) as reader:
             assert not (await reader.probe_primary(SystemClock())).in_recovery

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from atlas.freshness.v1 import freshness_pb2 as fpb
+from atlas.ingest.v1.value_pb2 import AttributeValue
 from atlas.query.v1 import query_service_pb2 as pb
+from atlas_query_router.grouping import aggregate_question, describe_question
 from atlas_query_router.requests import (
     entity_question,
-    figures_question,
     history_question,
     list_question,
     requirement_of,
@@ -93,15 +94,15 @@ WRONG: list[tuple[Callable[[Any], object], Any, str]] = [
         ),
         "end_time",
     ),
-    (figures_question, pb.AggregateAttributeRequest(attribute_key="k", aggregations=[COUNT]), "tenant_ids"),
-    (figures_question, pb.AggregateAttributeRequest(tenant_ids=[1], attribute_key="k"), "aggregations"),
+    (aggregate_question, pb.AggregateAttributeRequest(attribute_key="k", aggregations=[COUNT]), "tenant_ids"),
+    (aggregate_question, pb.AggregateAttributeRequest(tenant_ids=[1], attribute_key="k"), "aggregations"),
     (
-        figures_question,
+        aggregate_question,
         pb.AggregateAttributeRequest(tenant_ids=[1], attribute_key="k", aggregations=[pb.Aggregation()]),
         "aggregations[0].function",
     ),
     (
-        figures_question,
+        aggregate_question,
         pb.AggregateAttributeRequest(
             tenant_ids=[1],
             attribute_key="k",
@@ -120,30 +121,104 @@ def test_a_wrong_field_is_refused_by_its_path(question: Callable[[Any], object],
     assert refused.value.field == field
 
 
-@pytest.mark.parametrize(
-    ("question", "request_"),
-    [
-        (entity_question, pb.GetEntityRequest(tenant_id=1, entity_id=1, as_of_token="a1.1.1")),
-        (list_question, pb.ListEntitiesRequest(tenant_id=1, predicate=pb.Predicate(has_attribute="a"))),
-        (list_question, pb.ListEntitiesRequest(tenant_id=1, order_by=[pb.SortKey(attribute_key="a")])),
-        (figures_question, pb.AggregateAttributeRequest(tenant_ids=[1, 2])),
-        (
-            figures_question,
-            pb.AggregateAttributeRequest(
-                tenant_ids=[1], attribute_key="k", aggregations=[pb.Aggregation(function=pb.AGGREGATE_FUNCTION_TOP)]
-            ),
-        ),
-        (
-            figures_question,
-            pb.AggregateAttributeRequest(
-                tenant_ids=[1], attribute_key="k", aggregations=[COUNT], group_by=[pb.Grouping(asset_type=True)]
-            ),
-        ),
-    ],
-)
-def test_what_is_not_built_says_so(question: Callable[[Any], object], request_: Any) -> None:
-    with pytest.raises(NotBuilt, match="not built yet|built yet"):
+def listed(predicate: pb.Predicate | None = None, **fields: Any) -> pb.ListEntitiesRequest:
+    return pb.ListEntitiesRequest(tenant_id=1, predicate=predicate, **fields)
+
+
+def compared(operator: int = pb.COMPARISON_OPERATOR_EQUAL, **fields: Any) -> pb.Predicate:
+    return pb.Predicate(comparison=pb.Comparison(attribute_key="k", operator=operator, **fields))  # type: ignore[arg-type]
+
+
+def aggregated(**fields: Any) -> pb.AggregateAttributeRequest:
+    return pb.AggregateAttributeRequest(**{"tenant_ids": [1], "attribute_key": "k", "aggregations": [COUNT], **fields})
+
+
+def nested(depth: int) -> pb.Predicate:
+    return pb.Predicate(negation=nested(depth - 1)) if depth else pb.Predicate(has_attribute="k")
+
+
+ONE = AttributeValue(int64_value=1)
+PERCENTILE = pb.AGGREGATE_FUNCTION_PERCENTILE
+IN, LESS = pb.COMPARISON_OPERATOR_IN, pb.COMPARISON_OPERATOR_LESS
+WIDE = pb.Predicate(all_of=pb.AllOf(predicates=[pb.Predicate(has_attribute="k")] * 16))
+WRONG_CHOICES: list[tuple[Callable[[Any], object], Any, str]] = [
+    (list_question, listed(pb.Predicate()), "predicate"),
+    (list_question, listed(pb.Predicate(negation=pb.Predicate())), "predicate.negation"),
+    (list_question, listed(pb.Predicate(all_of=pb.AllOf())), "predicate.all_of.predicates"),
+    (list_question, listed(pb.Predicate(has_attribute="")), "predicate.has_attribute"),
+    (list_question, listed(pb.Predicate(asset_type="x" * 129)), "predicate.asset_type"),
+    (list_question, listed(pb.Predicate(silent_for=Duration(seconds=-1))), "predicate.silent_for"),
+    (list_question, listed(nested(8)), "predicate" + ".negation" * 8),
+    (
+        list_question,
+        listed(pb.Predicate(any_of=pb.AnyOf(predicates=[WIDE] * 4))),
+        "predicate.any_of.predicates[3].all_of.predicates[11]",
+    ),
+    (list_question, listed(compared()), "predicate.comparison.operand"),
+    (list_question, listed(compared(99, operand=ONE)), "predicate.comparison.operator"),
+    (list_question, listed(compared(operand=ONE, operands=[ONE])), "predicate.comparison.operands"),
+    (list_question, listed(compared(IN)), "predicate.comparison.operands"),
+    (list_question, listed(compared(IN, operands=[ONE] * 101)), "predicate.comparison.operands"),
+    (list_question, listed(compared(IN, operands=[ONE, AttributeValue()])), "predicate.comparison.operands[1]"),
+    (
+        list_question,
+        listed(compared(pb.COMPARISON_OPERATOR_STARTS_WITH, operand=ONE)),
+        "predicate.comparison.operand",
+    ),
+    (
+        list_question,
+        listed(compared(pb.COMPARISON_OPERATOR_EXISTS, operand=ONE)),
+        "predicate.comparison.operand",
+    ),
+    (
+        list_question,
+        listed(compared(LESS, operand=AttributeValue(double_value=float("nan")))),
+        "predicate.comparison.operand",
+    ),
+    (
+        list_question,
+        listed(compared(operand=ONE, within=Duration(nanos=1))),
+        "predicate.comparison.within",
+    ),
+    (list_question, listed(order_by=[pb.SortKey()]), "order_by[0]"),
+    (list_question, listed(order_by=[pb.SortKey(attribute_key="k")] * 5), "order_by"),
+    (aggregate_question, aggregated(attribute_prefix="k"), "attribute_prefix"),
+    (aggregate_question, aggregated(tenant_ids=[1] * 101), "tenant_ids"),
+    (aggregate_question, aggregated(tenant_ids=[1, 0]), "tenant_ids[1]"),
+    (aggregate_question, aggregated(aggregations=[pb.Aggregation(function=PERCENTILE)]), "aggregations[0].fraction"),
+    (
+        aggregate_question,
+        aggregated(aggregations=[pb.Aggregation(function=PERCENTILE, fraction=0)]),
+        "aggregations[0].fraction",
+    ),
+    (
+        aggregate_question,
+        aggregated(aggregations=[COUNT, pb.Aggregation(function=pb.AGGREGATE_FUNCTION_TOP)]),
+        "aggregations[1].limit",
+    ),
+    (aggregate_question, aggregated(group_by=[pb.Grouping(entity=True)] * 5), "group_by"),
+    (aggregate_question, aggregated(group_by=[pb.Grouping(tenant=False)]), "group_by[0].tenant"),
+    (
+        aggregate_question,
+        aggregated(value_conditions=[pb.ValueCondition(operator=pb.COMPARISON_OPERATOR_EXISTS)]),
+        "value_conditions[0].operator",
+    ),
+    (aggregate_question, aggregated(scope=9), "scope"),
+    (describe_question, pb.DescribeAttributesRequest(tenant_id=1, prefix="é" * 257), "prefix"),
+    (describe_question, pb.DescribeAttributesRequest(), "tenant_id"),
+]
+
+
+@pytest.mark.parametrize(("question", "request_", "field"), WRONG_CHOICES)
+def test_a_wrong_choice_is_refused_by_its_path(question: Callable[[Any], object], request_: Any, field: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
         question(request_)
+    assert refused.value.field == field
+
+
+def test_a_page_as_of_a_position_says_that_it_is_not_built() -> None:
+    with pytest.raises(NotBuilt, match="not built yet"):
+        entity_question(pb.GetEntityRequest(tenant_id=1, entity_id=1, as_of_token="a1.1.1"))
 
 
 def test_a_page_has_its_default_and_its_limit() -> None:

@@ -1,0 +1,1 @@
+"""Forty questions about the four public sets, whose exact answers are known."""
