@@ -194,7 +194,7 @@ def _of_attribute(search: GroupSearch, tenants: Tenants, parameters: Parameters,
 def _of_prefix(search: GroupSearch, tenants: Tenants, parameters: Parameters, carried: list[str]) -> str:
     """Return the query for observations of many attributes: one pass over the history of the tenants."""
     key = parameters.add(search.attribute, "text")
-    known = f"{tenants.are('k')} AND starts_with(k.attribute_key, {key})"
+    known = f'{tenants.are("k")} AND starts_with(k.attribute_key COLLATE "C", {key})'
     if search.keys_after is not None:
         known += f' AND k.attribute_key COLLATE "C" > {parameters.add(search.keys_after, "text")}'
     same = "h.tenant_id, h.entity_id, h.attribute_id"

@@ -42,7 +42,8 @@ def dataset() -> tuple[tuple[ModelEntity, ...], tuple[Row, ...]]:
         if choose.random() < 0.1:  # a correction, perhaps with another type
             rows.append(Row(one.tenant, one.entity, attribute, at, len(rows) + 2, _value(choose, attribute)))
         if choose.random() < 0.06:
-            rows.append(_delete(choose, rows[choose.randrange(len(rows))], len(rows) + 2))
+            values = [row for row in rows if row.value is not None]
+            rows.append(_delete(choose, choose.choice(values), len(rows) + 2))
     for one in entities:
         if one.deleted:
             rows.append(Row(one.tenant, one.entity, "", ERASURE, len(rows) + 2, None, deletion=Deletion.ENTITY))
