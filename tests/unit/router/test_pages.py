@@ -77,6 +77,7 @@ def test_a_history_goes_on_after_the_last_observation(newest_first: bool) -> Non
     seen = Observation("k", NOON + timedelta(microseconds=3), TypedValue(ValueType.INT64, 1))
     resumed = resumed_at(question, Paging.event_time(seen))
     expected = (None, seen.event_time) if newest_first else (seen.event_time + timedelta(microseconds=1), None)
+    assert isinstance(resumed, HistoryQuestion)
     assert (resumed.start, resumed.end) == expected
 
 
