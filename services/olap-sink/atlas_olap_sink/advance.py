@@ -37,8 +37,7 @@ def claims(progress: Progress, shard: Shard) -> tuple[ArrivedBeat, ...]:
 
 def claimed(progress: Progress, beats: Sequence[ArrivedBeat]) -> Progress:
     """Return the progress after these beats were published."""
-    published = {**progress.published, **{beat.monitor: beat.number for beat in beats}}
-    return Progress(progress.position, progress.resume, published, progress.frozen, progress.owes)
+    return replace(progress, published={**progress.published, **{beat.monitor: beat.number for beat in beats}})
 
 
 def committable(progress: Progress, shard: Shard) -> int | None:
