@@ -1,0 +1,19 @@
+output "writer_endpoint" {
+  description = "Host of the writer."
+  value       = aws_rds_cluster.this.endpoint
+}
+
+output "reader_endpoint" {
+  description = "Host of the readers."
+  value       = aws_rds_cluster.this.reader_endpoint
+}
+
+output "master_secret_arn" {
+  description = "Secret with the owner's password."
+  value       = try(aws_rds_cluster.this.master_user_secret[0].secret_arn, "")
+}
+
+output "security_group_id" {
+  description = "Security group of the cluster."
+  value       = aws_security_group.this.id
+}

@@ -1,0 +1,91 @@
+terraform {
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 5.100, < 7.0"
+    }
+  }
+}
+
+data "aws_caller_identity" "this" {}
+
+locals {
+  issuer = replace(var.oidc_provider_arn, "/^.*oidc-provider\\//", "")
+  # Only who calls AWS has a role: the others' service accounts have none.
+  accounts = toset(["keeper", "external-secrets"])
+  account  = data.aws_caller_identity.this.account_id
+}
+
+data "aws_iam_policy_document" "trust" {
+  for_each = local.accounts
+  statement {
+    actions = ["sts:AssumeRoleWithWebIdentity"]
+    principals {
+      type        = "Federated"
+      identifiers = [var.oidc_provider_arn]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "${local.issuer}:sub"
+      values   = ["system:serviceaccount:atlas:${each.value}"]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "${local.issuer}:aud"
+      values   = ["sts.amazonaws.com"]
+    }
+  }
+}
+
+# The keeper archives to the lake; External Secrets reads the parameters and the stores' secrets.
+data "aws_iam_policy_document" "keeper" {
+  statement {
+    actions   = ["s3:GetObject", "s3:PutObject", "s3:ListBucket"]
+    resources = [var.lake_bucket_arn, "${var.lake_bucket_arn}/lake/*"]
+  }
+  statement {
+    actions = ["glue:GetDatabase", "glue:GetTable", "glue:CreateTable", "glue:UpdateTable"]
+    resources = [
+      "arn:aws:glue:${var.region}:${local.account}:catalog",
+      "arn:aws:glue:${var.region}:${local.account}:database/${var.lake_database}",
+      "arn:aws:glue:${var.region}:${local.account}:table/${var.lake_database}/*",
+    ]
+  }
+  statement {
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [var.kms_key_arn]
+  }
+}
+
+data "aws_iam_policy_document" "secrets" {
+  statement {
+    actions   = ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"]
+    resources = ["arn:aws:ssm:${var.region}:${local.account}:parameter/${var.name}/*"]
+  }
+  statement {
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = ["arn:aws:secretsmanager:${var.region}:${local.account}:secret:${var.name}/*"]
+  }
+  statement {
+    actions   = ["kms:Decrypt"]
+    resources = [var.kms_key_arn]
+  }
+}
+
+resource "aws_iam_role" "this" {
+  for_each           = local.accounts
+  name               = "${var.name}-${each.value}"
+  assume_role_policy = data.aws_iam_policy_document.trust[each.value].json
+}
+
+resource "aws_iam_role_policy" "keeper" {
+  name   = "lake"
+  role   = aws_iam_role.this["keeper"].id
+  policy = data.aws_iam_policy_document.keeper.json
+}
+
+resource "aws_iam_role_policy" "secrets" {
+  name   = "secrets"
+  role   = aws_iam_role.this["external-secrets"].id
+  policy = data.aws_iam_policy_document.secrets.json
+}

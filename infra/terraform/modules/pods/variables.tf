@@ -1,0 +1,29 @@
+variable "name" {
+  description = "Prefix of every name."
+  type        = string
+}
+
+variable "region" {
+  description = "AWS region."
+  type        = string
+}
+
+variable "oidc_provider_arn" {
+  description = "OIDC provider of the EKS cluster."
+  type        = string
+}
+
+variable "lake_bucket_arn" {
+  description = "Bucket of the lake."
+  type        = string
+}
+
+variable "lake_database" {
+  description = "Glue's database of the lake."
+  type        = string
+}
+
+variable "kms_key_arn" {
+  description = "KMS key that everything is encrypted with."
+  type        = string
+}

@@ -1,0 +1,20 @@
+terraform {
+  required_version = ">= 1.9, < 2.0"
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 5.100, < 7.0"
+    }
+  }
+}
+
+provider "aws" {
+  region = var.region
+  default_tags {
+    tags = {
+      project     = "atlas"
+      environment = var.environment
+      managed_by  = "terraform"
+    }
+  }
+}
