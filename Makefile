@@ -53,7 +53,7 @@ lock: build/installed ## Resolve the locks anew (exact versions with hashes)
 	echo uv | $(BIN)/uv pip compile $(COMPILE) \
 		- -o requirements/uv.lock
 
-PYTHON_FILES := libs/atlaskit libs/atlas_client libs/atlas_local libs/atlas_cli services tests benchmarks
+PYTHON_FILES := libs/atlaskit libs/atlas_client libs/atlas_local libs/atlas_cli services tests benchmarks infra/checks
 
 .PHONY: format lint types unit test
 format: build/protos ## Format Python and protos
@@ -138,6 +138,21 @@ bench-ingest: build/protos ## P1 to P7 and P22 of ingest beside their baselines 
 	@$(BIN)/python -m benchmarks.figures
 
 bench: bench-ingest bench-freshness bench-hot ## Every benchmark; the figures go to docs/benchmarks.md
+
+# The validators, each set in an environment of its own: checkov would hold the others at old versions.
+build/deploy/installed: requirements/deploy.lock requirements/checkov.lock build/installed
+	@mkdir -p build/deploy
+	@for set in deploy:tools checkov:checkov; do \
+		$(BIN)/uv venv --quiet --clear --no-project --python $(BIN)/python build/deploy/$${set#*:} && \
+		$(BIN)/uv pip sync --quiet --python build/deploy/$${set#*:}/bin/python --require-hashes requirements/$${set%:*}.lock; done
+	@touch $@
+
+.PHONY: check-deploy wheels
+check-deploy: build/protos build/deploy/installed ## Validate images, compose, Kubernetes and Terraform; CRD_DIR=folder checks operators' objects too
+	@$(BIN)/python infra/checks/check_deploy.py
+
+wheels: build/protos ## Make the two wheels in build/wheels
+	@PYTHON=$(CURDIR)/$(BIN)/python infra/images/wheels.sh build/wheels
 
 .PHONY: clean
 clean: ## Remove everything that was built here, .venv included
