@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from atlaskit.clickhouse.watermark import Watermark, least
 from atlaskit.freshness.fences import newest_covered, newest_proven
 from atlaskit.model import SHARD_COUNT
 from atlaskit.position import SourceIdentity
+from atlaskit.postgres.aurora import AuroraLook
 from atlaskit.postgres.probes import ReplicaLook
 
 from atlas_lag_monitor.evidence import Evidence, Poll
@@ -23,6 +26,18 @@ def replica_poll(look: ReplicaLook, evidence: Evidence) -> Poll:
     fence = newest_covered(fences, look.replayed)
     behind = None if not fences else max(fences[0].lsn.bytes - look.replayed.bytes, 0)
     return Poll(reachable=True, covered=None if fence is None else fence.instant, lag_bytes=behind)
+
+
+def aurora_poll(look: AuroraLook) -> Poll:
+    """Return how far an Aurora reader is, in Aurora's words. `covered` stays unknown: its estimate is no proof of ours.
+
+    Its positions are not those of fences, so no fence is known to be covered.
+    """
+    if not look.is_reader:
+        return Poll(reachable=True, problem="is the writer: not a reader")
+    behind = None if look.durable is None or look.read is None else max(look.durable - look.read, 0)
+    told = "nothing" if look.lag is None else f"{look.lag / timedelta(milliseconds=1):g} ms"
+    return Poll(reachable=True, problem=f"not proven: Aurora's own estimate of its lag is {told}", lag_bytes=behind)
 
 
 def _not_following(look: ReplicaLook, primary: SourceIdentity | None) -> str:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from enum import StrEnum
 
 from atlaskit.config import ServiceSettings, Span
 from atlaskit.freshness.reading import PrimaryMode
 from pydantic import PositiveInt
+
+
+class ReplicaKind(StrEnum):
+    """How a replica follows its primary, and so how it is asked."""
+
+    STREAMING = "streaming"  # by WAL, as PostgreSQL's own standbys do
+    AURORA = "aurora"  # by the storage that it shares with the writer; nothing of it is proven
 
 
 class Settings(ServiceSettings):
@@ -14,6 +22,7 @@ class Settings(ServiceSettings):
 
     postgres_dsn: str  # the primary, as atlas_monitor; its absence stops the start
     replica_dsn: str | None = None  # the streaming replica, as atlas_monitor; unset: there is none
+    replica_kind: ReplicaKind = ReplicaKind.STREAMING  # aurora: asked by aurora_replica_status()
     clickhouse_url: str  # http://host:port/atlas
     kafka_bootstrap: str  # host:port[,host:port]
     primary_mode: PrimaryMode = PrimaryMode.SINGLE  # quorum needs synchronous standbys, or nothing is proven

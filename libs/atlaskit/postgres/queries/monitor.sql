@@ -25,6 +25,16 @@ SELECT pg_is_in_recovery() AS in_recovery,
     receiver.received_tli
 FROM (VALUES (1)) AS one LEFT JOIN pg_stat_wal_receiver AS receiver ON true;
 
+-- name: look_at_aurora_reader
+-- Aurora only. The writer's row has a fixed session; its durable position stands for the volume's.
+SELECT own.session_id <> 'MASTER_SESSION_ID' AS is_reader,
+    writer.durable_lsn AS writer_durable_lsn,
+    own.current_read_lsn,
+    own.replica_lag_in_msec
+FROM aurora_replica_status() AS own
+LEFT JOIN aurora_replica_status() AS writer ON writer.session_id = 'MASTER_SESSION_ID'
+WHERE own.server_id = aurora_db_instance_identifier();
+
 -- name: take_place
 -- The first free place, held until the session ends; no row when all are taken.
 SELECT place FROM generate_series(0, 7) AS place WHERE pg_try_advisory_lock($1, place) LIMIT 1;
