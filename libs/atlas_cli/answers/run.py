@@ -49,7 +49,7 @@ class AnswersDiffer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is run: the sets; `twice`: each is loaded again, in another order; `everywhere`: every source is asked all."""
+    """The sets; `twice`: each is loaded again, in another order; `everywhere`: all sources are asked all."""
 
     sets: tuple[str, ...] = tuple(FOLDERS)
     twice: bool = False
