@@ -10,6 +10,8 @@ CREATE ROLE IF NOT EXISTS atlas_sink;
 GRANT SELECT ON atlas.tenant_entities TO atlas_reader;
 GRANT SELECT ON atlas.visible_entity_values TO atlas_reader;
 GRANT SELECT ON atlas.current_entity_values TO atlas_reader;
+GRANT SELECT ON atlas.visible_values TO atlas_reader;
+GRANT SELECT ON atlas.listed_entities TO atlas_reader;
 GRANT SELECT ON atlas.entity_analytics_events TO atlas_reader;
 GRANT SELECT ON atlas.entities TO atlas_reader;
 GRANT SELECT ON atlas.entity_hot_attributes TO atlas_reader;

@@ -9,6 +9,7 @@ from enum import StrEnum
 from atlaskit.clickhouse.tenancy import reading_for
 from atlaskit.freshness.proofs import Proof
 from atlaskit.model import Source
+from atlaskit.selection.searches import EntitySearch
 
 from atlas_query_router.backends import Backend, Call, Reply
 from atlas_query_router.position_watch import Reached
@@ -29,7 +30,7 @@ class QueryClass(StrEnum):
     ANALYTICAL = "analytical"
 
 
-_OPERATIONAL = (EntityQuestion, ListQuestion, HistoryQuestion, PositionQuestion)
+_OPERATIONAL = (EntityQuestion, ListQuestion, EntitySearch, HistoryQuestion, PositionQuestion)
 
 
 def class_of(question: Question) -> QueryClass:
@@ -51,7 +52,7 @@ class ClassedBackend:
     async def read(self, question: Question, call: Call, worth: Callable[[Proof | None], bool]) -> Reply:
         """Read on the connections of the question's class. Raises TenantBusy besides what a backend raises."""
         chosen = class_of(question)
-        with reading_for((call.tenant.tenant_id,)):
+        with reading_for(call.tenant_ids):
             if isinstance(question, PositionQuestion):
                 return await self._backends[chosen].read(question, call, worth)
             async with self._gate.place(chosen, call.tenant.tenant_id, call.deadline):

@@ -37,8 +37,7 @@ async def asked(world: World, tenants: list[int], caller: str = "") -> tuple[str
     if told.remote_reason == "TENANT_NOT_GRANTED":
         assert told.code is StatusCode.PERMISSION_DENIED
         return told.remote_reason, told.remote_metadata["tenant_id"]
-    assert told.remote_reason in ("NOT_BUILT", "NOT_FRESH_ENOUGH"), told
-    return "", ""
+    raise AssertionError(told)
 
 
 async def grants(world: World, *arguments: str) -> str:

@@ -26,6 +26,7 @@ from atlaskit.freshness.proofs import Proof
 from atlaskit.model import EntityIdentity, Source, Tenant
 from atlaskit.rpc.deadline import Deadline
 from atlaskit.rpc.errors import fault_of
+from atlaskit.selection.searches import EntitySearch, GroupSearch
 from grpc import StatusCode
 
 OPERATIONAL, ANALYTICAL = QueryClass.OPERATIONAL, QueryClass.ANALYTICAL
@@ -170,7 +171,9 @@ QUESTIONS: dict[Question, QueryClass] = {
     ListQuestion(1, (), None, -1, 10): OPERATIONAL,
     HistoryQuestion(1, 5, "a", None, None, False, 10): OPERATIONAL,
     PositionQuestion(1): OPERATIONAL,
+    EntitySearch(1, None, (), (), None, None, 10): OPERATIONAL,
     FiguresQuestion(1, "a", None, None, False, None, (-2, 0), 10): ANALYTICAL,
+    GroupSearch((1, 2), "a", False, None, (), (), (), None, None, False, None, 10): ANALYTICAL,
 }
 
 
