@@ -378,6 +378,9 @@ class Client:
         return Result(self._run(sql, parameters or {}))
 
     def command(self, sql: str, parameters: Parameters | None = None, **_: Any) -> None:
+        if sql.startswith("KILL QUERY"):
+            self._check()  # a query is over the moment it is served: there is never one left to end
+            return
         self._run(sql, parameters or {})
 
     def create_insert_context(
