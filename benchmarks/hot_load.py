@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 SQL = load(Path(__file__).parent / "queries")
 REAL_DAY = Path(__file__).parents[1] / "libs/atlas_cli/data/backblaze/2013-05-09.csv.gz"
 CHUNK = 5_000  # entities of one COPY
+ASSET_TYPE = "drive"
 SPREAD = 10
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DAY_US = 86_400_000_000
@@ -64,9 +65,10 @@ class Drives(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where drives are loaded: the tenant, and the ids of its attributes by key."""
+    """Where drives are loaded: the tenant, their asset type, and the ids of its attributes by key."""
 
     tenant_id: int
+    asset_type_id: int
     ids: dict[str, int]
 
 
@@ -82,7 +84,8 @@ async def settle(connection: asyncpg.Connection[Any]) -> Place:
     """Register the tenant and its attributes, and return them."""
     tenant_id = await connection.fetchval(SQL["bench_tenant"], SPREAD)
     rows = await connection.fetch(SQL["bench_keys"], tenant_id, [one.key for one in ATTRIBUTES])
-    return Place(tenant_id, {row["attribute_key"]: row["attribute_id"] for row in rows})
+    asset_type_id = await connection.fetchval(SQL["bench_asset_type"], tenant_id, ASSET_TYPE)
+    return Place(tenant_id, asset_type_id, {row["attribute_key"]: row["attribute_id"] for row in rows})
 
 
 def chunks(drives: Drives, place: Place, entities: int, seed: int = 7) -> Iterator[Rows]:
@@ -159,7 +162,9 @@ async def load_drives(connection: asyncpg.Connection[Any], drives: Drives, entit
         await copy(connection, rows)
     took = datetime.now(UTC) - began
     await connection.execute(slots_statement(place))
-    await connection.execute(SQL["bench_entities"], place.tenant_id)
+    await connection.execute(SQL["bench_entities"], place.tenant_id, place.asset_type_id)
+    mapped = [place.ids[one.key] for one in ATTRIBUTES], [one.slot for one in ATTRIBUTES]
+    await connection.execute(SQL["bench_mappings"], place.tenant_id, place.asset_type_id, *mapped)
     await connection.execute(SQL["bench_documents_table"])
     await connection.execute(documents_statement(place))
     return place, took

@@ -5,11 +5,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from atlaskit.model import ValueType
+from atlaskit.model import TypedValue, ValueType
+from atlaskit.postgres.hot_slots import SLOTS, HotMapping, MappingState
+from atlaskit.postgres.searching import search_statement
+from atlaskit.selection.conditions import Operator, passing_tests
+from atlaskit.selection.predicates import AllOf, Comparison, OfAssetType
+from atlaskit.selection.searches import EntitySearch
 
-from benchmarks.hot_load import ATTRIBUTES, Drives, Place
+from benchmarks.hot_load import ASSET_TYPE, ATTRIBUTES, Drives, Place
 
 PAGE = 100  # entities of one answer, in order of id
 _OF = {one.key: one for one in ATTRIBUTES}
@@ -61,7 +66,7 @@ class Statement(NamedTuple):
     """A statement that returns ids of entities, and its values."""
 
     text: str
-    values: Sequence[int | str | bool]
+    values: Sequence[Any]
 
 
 def _current(place: Place, one: Predicate, number: int) -> str:
@@ -120,6 +125,30 @@ def slots(place: Place, wanted: Filter) -> Statement:
         f"ORDER BY h.entity_id LIMIT {PAGE}"
     )
     return Statement(text, [one.value for one in wanted.predicates])
+
+
+def product(place: Place, wanted: Filter) -> Statement:
+    """Return what the query router's planner makes of the filter, with every attribute promoted."""
+    comparisons = (
+        Comparison(one.key, passing_tests(Operator(one.operator), [TypedValue(_OF[one.key].kind, one.value)]))
+        for one in wanted.predicates
+    )
+    predicate = AllOf((OfAssetType(ASSET_TYPE), *comparisons))
+    slotted = {
+        one.key: HotMapping(
+            place.ids[one.key],
+            place.tenant_id,
+            place.asset_type_id,
+            place.ids[one.key],
+            SLOTS[_OF[one.key].slot],
+            MappingState.READY,
+        )
+        for one in wanted.predicates
+    }
+    text, values = search_statement(
+        EntitySearch(place.tenant_id, predicate, (), (), None, None, PAGE), slotted, alone=True
+    )
+    return Statement(text, values)
 
 
 def documents(place: Place, wanted: Filter) -> Statement:

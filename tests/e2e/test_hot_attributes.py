@@ -11,6 +11,9 @@ from typing import Any
 import asyncpg
 import orjson
 import pytest
+from atlas.freshness.v1 import freshness_pb2 as fpb
+from atlas.query.v1 import query_service_pb2 as pb
+from atlas.query.v1 import query_service_pb2_grpc as pb_grpc
 from atlas_client import (
     AtlasClient,
     CallFailed,
@@ -25,11 +28,13 @@ from atlas_client import (
     Write,
     Written,
 )
+from atlas_client.filters import predicate_of
 from atlas_local.launch import Launched
 from atlaskit.clickhouse.pool import ClickHouse, open_clickhouse
 from atlaskit.clickhouse.watermark import read_watermarks
 from atlaskit.position import Lsn, Token
-from grpc import StatusCode
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc import StatusCode, aio
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 PATIENCE = timedelta(seconds=30)
@@ -126,6 +131,42 @@ async def test_a_promotion_ends_and_is_refused_by_name(client: AtlasClient, prom
     [retired] = await client.list_hot_attributes(number, include_retired=True)
     assert (retired.entities_done, retired.entities_total) == (30, 30)
     assert await proven(client, promoted, await client.write_rows(number, values(20))) == {"level": 21.0}
+
+
+@pytest.mark.parametrize("source", [fpb.DATA_SOURCE_PRIMARY, fpb.DATA_SOURCE_REPLICA, fpb.DATA_SOURCE_OLAP])
+async def test_a_filter_finds_the_same_by_slots_and_by_history_and_says_which(
+    client: AtlasClient, atlas: Launched, promoted: Tenant, source: fpb.DataSource.ValueType
+) -> None:
+    number = promoted.tenant_id
+    other = [
+        Write("e5", "level", "broken", AT + timedelta(seconds=99)),
+        Write("e6", "level", 99.0, AT + timedelta(days=1)),
+    ]
+    written = await client.write_rows(number, [*values(10), *other])
+    wanted = fpb.FreshnessRequirement(
+        use_case=fpb.USE_CASE_ANALYTICS,
+        policy=fpb.FRESHNESS_POLICY_WAIT,
+        at_least_token=written.token,
+        only_source=source,
+    )
+    found = {}
+    async with aio.insecure_channel(atlas.query) as channel:
+        router = pb_grpc.QueryServiceStub(channel)
+        for name, as_of in (("slots", None), ("history", Timestamp(seconds=4_000_000_000))):
+            request = pb.ListEntitiesRequest(
+                tenant_id=number,
+                predicate=predicate_of('asset_type == "tank" && attr["level"] >= 35'),
+                freshness=wanted,
+                explain=True,
+                as_of_event_time=as_of,
+            )
+            answer = await router.ListEntities(request, timeout=30)
+            found[name] = {entity.entity_key for entity in answer.entities}
+            [read] = answer.attribute_reads
+            by_slot = name == "slots" and source != fpb.DATA_SOURCE_OLAP
+            expected = pb.ATTRIBUTE_PATH_SLOT if by_slot else pb.ATTRIBUTE_PATH_HISTORY
+            assert (read.attribute_key, read.path) == ("level", expected)
+    assert found["slots"] == found["history"] == {"e6", *(f"e{n}" for n in range(25, 30))}
 
 
 async def test_the_command_line_promotes_lists_and_demotes(atlas: Launched, promoted: Tenant) -> None:

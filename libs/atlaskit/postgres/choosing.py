@@ -15,6 +15,7 @@ from atlaskit.postgres.rendering import (
     newest_report,
     passes,
 )
+from atlaskit.postgres.slotted import Slotted, candidates, doubt, join, known_in_slot, known_or_asked, remaining
 from atlaskit.selection.conditions import Test
 from atlaskit.selection.predicates import Predicate, attributes_of, needs_newest_report, needs_tenants_newest
 from atlaskit.selection.rendering import condition
@@ -52,13 +53,20 @@ class Choice:
         predicate: Predicate | None,
         others: tuple[str, ...],
         as_of: datetime | None,
+        *,
+        slotted: Slotted | None = None,
+        alone: bool = False,
     ) -> None:
         self._parameters = parameters
         self._tenants = tenants
         self._tenant = tenants.of("e")
         self._predicate = predicate
         self._instant = as_of
-        names = dict.fromkeys((*attributes_of(predicate), *others))
+        self._slotted = slotted or {}
+        self._alone = alone  # slots alone: `doubt` tells whether that may be wrong
+        # A condition that stands there twice would count twice in the estimates of the planner.
+        self._rest = remaining(predicate, self._slotted) if alone else predicate
+        names = dict.fromkeys((*attributes_of(self._rest), *others))
         self._alias = {name: f"v{number}" for number, name in enumerate(names)}
 
     def before(self) -> str:
@@ -74,9 +82,10 @@ class Choice:
     def entities(self) -> str:
         """Return what stands after FROM."""
         parts = [
-            f" LEFT JOIN LATERAL ({newest(self._tenant, 'e.entity_id', self._id_of(name), self._as_of)}) AS {alias} ON true"
-            for name, alias in self._alias.items()
+            f" LEFT JOIN LATERAL ({self._current(name)}) AS {alias} ON true" for name, alias in self._alias.items()
         ]
+        if self._slotted:
+            parts.insert(0, join(self._tenant))
         if needs_newest_report(self._predicate):
             report = newest_report(self._tenant, "e.entity_id", self._as_of)
             parts.append(f" LEFT JOIN LATERAL ({report}) AS report ON true")
@@ -84,11 +93,14 @@ class Choice:
 
     def chosen(self) -> str:
         """Return the condition of the statement."""
-        return f"{self._tenants.are('e')} AND NOT e.deleted AND {self.condition()}"
+        found = candidates(self._predicate, self._slotted, self._parameters, asking=not self._alone)
+        types = {mapping.asset_type_id for mapping in self._slotted.values()} if self._alone else set[int]()
+        of_type = (f"e.asset_type_id = {int(number)}" for number in types)
+        return " AND ".join((f"{self._tenants.are('e')} AND NOT e.deleted", *of_type, *found, self.condition()))
 
     def condition(self) -> str:
         """Return the predicate's condition."""
-        return "true" if self._predicate is None else condition(self._predicate, self)
+        return "true" if self._rest is None else condition(self._rest, self)
 
     def alias(self, attribute: str) -> str:
         """Return the alias of the current value of an attribute."""
@@ -122,6 +134,16 @@ class Choice:
         if self._instant is not None:
             return self._as_of
         return "(SELECT n.event_time FROM newest_of_tenants AS n WHERE n.tenant_id = e.tenant_id)"
+
+    def _current(self, name: str) -> str:
+        if self._alone:
+            return known_in_slot(self._slotted[name])
+        history = newest(self._tenant, "e.entity_id", self._id_of(name), self._as_of)
+        return known_or_asked(self._slotted[name], history) if name in self._slotted else history
+
+    def doubt(self) -> str:
+        """Return whether an answer from slots alone may be wrong, in the snapshot of the statement."""
+        return doubt(self._predicate, self._slotted, self._tenant, self._parameters) if self._alone else "false"
 
     def _id_of(self, name: str) -> str:
         return attribute_id(self._tenant, self._parameters.add(name, "text"))

@@ -16,8 +16,7 @@ from typing import Any
 from atlaskit.batch import DELETED_AT_US
 from atlaskit.model import RowVersion, ValueType
 from atlaskit.postgres.entities import Identity
-from atlaskit.postgres.hot_catalogue import mapping_from
-from atlaskit.postgres.hot_slots import HotMapping
+from atlaskit.postgres.hot_slots import HotMapping, mapping_from
 from atlaskit.postgres.hot_values import HotRow, HotRows, Mark, TenantMappings, holds
 from atlaskit.postgres.hot_writes import write_rows
 from atlaskit.postgres.pool import Pool

@@ -12,9 +12,8 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from atlaskit.postgres.hot_slots import SLOTS, HotMapping, MappingState
+from atlaskit.postgres.hot_slots import HotMapping, mapping_from
 from atlaskit.postgres.hot_values import TenantMappings
-from atlaskit.postgres.pool import Row
 from atlaskit.postgres.slots import slot_of
 from atlaskit.postgres.transaction import Transaction
 from atlaskit.postgres.writer import Writer
@@ -84,15 +83,3 @@ class HotCatalogue:
         if held is None or held.number != opened.catalogues[slot_of(tenant_id)]:
             return None
         return held.mappings
-
-
-def mapping_from(row: Row) -> HotMapping:
-    """Return a row of the catalogue."""
-    return HotMapping(
-        row["mapping_id"],
-        row["tenant_id"],
-        row["asset_type_id"],
-        row["attribute_id"],
-        SLOTS[row["slot"]],
-        MappingState(row["state"]),
-    )

@@ -10,8 +10,7 @@ from typing import Final
 
 from atlaskit.errors import AlreadyExists, NotFound, StateForbids
 from atlaskit.model import ValueType
-from atlaskit.postgres.hot_catalogue import mapping_from
-from atlaskit.postgres.hot_slots import HotMapping, Slot, slots_of
+from atlaskit.postgres.hot_slots import HotMapping, Slot, mapping_from, slots_of
 from atlaskit.postgres.pool import Pool, Row, Session
 from atlaskit.sql import load
 

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from atlaskit.model import ValueType
+from atlaskit.postgres.pool import Row
 
 TABLE: Final = "entity_hot_attributes"
 NUMBERS: Final = range(1, 7)
@@ -71,6 +72,18 @@ class HotMapping(NamedTuple):
     attribute_id: int
     slot: Slot
     state: MappingState
+
+
+def mapping_from(row: Row) -> HotMapping:
+    """Return a row of the catalogue."""
+    return HotMapping(
+        row["mapping_id"],
+        row["tenant_id"],
+        row["asset_type_id"],
+        row["attribute_id"],
+        SLOTS[row["slot"]],
+        MappingState(row["state"]),
+    )
 
 
 class SlotTerms(NamedTuple):

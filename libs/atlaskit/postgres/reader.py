@@ -19,10 +19,12 @@ from atlaskit.freshness.proofs import PrimaryRead, ReplicaRead
 from atlaskit.model import MAX_ENTITY_ID, EntityState, Observation
 from atlaskit.position import Lsn, SourceIdentity
 from atlaskit.postgres.grouping import grouped, groups
+from atlaskit.postgres.hot_slots import mapping_from
 from atlaskit.postgres.pool import Pool, Row, Session
 from atlaskit.postgres.searching import found, search_statement
+from atlaskit.postgres.slotted import Slotted, attributes_in_slots
 from atlaskit.postgres.values import observation
-from atlaskit.selection.searches import EntitySearch, Found, Group, GroupSearch
+from atlaskit.selection.searches import EntitySearch, Found, Group, GroupSearch, deciding_attributes
 from atlaskit.sql import load
 
 _SQL: Final = load(Path(__file__).parent / "queries")
@@ -50,6 +52,7 @@ class Reader:
         self._session = session
         self._tenant_id = tenant_ids[0]
         self._limit = limit
+        self.slotted: tuple[str, ...] = ()
         # Zero would mean no limit at all.
         self._settings = (",".join(map(str, tenant_ids)), str(max(int(limit.total_seconds() * 1000), 1)))
 
@@ -150,9 +153,31 @@ class Reader:
         return [_figures(row) for row in rows]
 
     async def search(self, search: EntitySearch) -> list[Found]:
-        """Return the entities that a search asks for, in its order."""
+        """Return the entities that a search asks for, in its order; `slotted` tells then what was read from slots."""
+        slotted = await self._slotted(search)
+        if slotted and slotted.keys() == set(deciding_attributes(search)):
+            text, values = search_statement(search, slotted, alone=True)
+            rows = await self._session.fetch(text, *values, limit=self._limit)
+            if not rows[0]["doubt"]:
+                self.slotted = tuple(slotted)
+                return found(search, rows)
+        if slotted:
+            text, values = search_statement(search, slotted)
+            rows = await self._session.fetch(text, *values, limit=self._limit)
+            # A mapping goes one way: READY before and after, it was READY for the statement in between.
+            if await self._slotted(search) == slotted:
+                self.slotted = tuple(slotted)
+                return found(search, rows)
         text, values = search_statement(search)
         return found(search, await self._session.fetch(text, *values, limit=self._limit))
+
+    async def _slotted(self, search: EntitySearch) -> Slotted:
+        """Return the attributes of a search whose slots serve it now, with their mappings."""
+        wanted = attributes_in_slots(search)
+        if wanted is None:
+            return {}
+        rows = await self._session.fetch(_SQL["ready_mappings"], search.tenant_id, *wanted, limit=self._limit)
+        return {row["attribute_key"]: mapping_from(row) for row in rows}
 
     async def groups(self, search: GroupSearch) -> list[Group]:
         """Return the groups that a search asks for, by their keys. Their tenants are those of the probe."""

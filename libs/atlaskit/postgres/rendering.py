@@ -21,7 +21,7 @@ COLUMN: Final = {
     ValueType.STRING: "value_text",
     ValueType.BYTES: "value_bytes",
 }
-_SQL_TYPE: Final = {
+SQL_TYPE: Final = {
     ValueType.INT64: "bigint",
     ValueType.UINT64: "numeric",
     ValueType.DOUBLE: "double precision",
@@ -59,18 +59,26 @@ def passes(parameters: Parameters, alias: str, test: Test) -> str:
     match test:
         case Exists():
             return f"{alias}.value_type IS NOT NULL"
+        case StartsWith():
+            return f"coalesce({passes_column(parameters, f'{alias}.value_text', test)}, false)"
+        case Between(type=kind) | OneOf(type=kind) | Compared(type=kind):
+            return f"coalesce({passes_column(parameters, f'{alias}.{COLUMN[kind]}', test)}, false)"
+
+
+def passes_column(parameters: Parameters, column: str, test: Between | OneOf | Compared | StartsWith) -> str:
+    """Return whether a value of the test's type in this column passes; unknown if it is null."""
+    match test:
         case StartsWith(prefix=prefix):
-            return f"coalesce(starts_with({alias}.value_text, {parameters.add(prefix, 'text')}), false)"
+            return f"starts_with({column}, {parameters.add(prefix, 'text')})"
         case Between(type=kind, low=low, high=high, outside=outside):
-            column, sql_type = f"{alias}.{COLUMN[kind]}", _SQL_TYPE[kind]
-            bounds = f"{parameters.add(low, sql_type)} AND {parameters.add(high, sql_type)}"
-            return f"coalesce({column} {'NOT ' if outside else ''}BETWEEN {bounds}, false)"
+            bounds = f"{parameters.add(low, SQL_TYPE[kind])} AND {parameters.add(high, SQL_TYPE[kind])}"
+            return f"{column} {'NOT ' if outside else ''}BETWEEN {bounds}"
         case OneOf(type=kind, values=values):
-            return f"coalesce({alias}.{COLUMN[kind]} = ANY ({parameters.add(list(values), _SQL_TYPE[kind] + '[]')}), false)"
+            return f"{column} = ANY ({parameters.add(list(values), SQL_TYPE[kind] + '[]')})"
         case Compared(type=kind, operator=operator, operand=operand):
             assert operator not in (Operator.IN, Operator.STARTS_WITH, Operator.EXISTS)
-            column = f"{alias}.{COLUMN[kind]}" + (' COLLATE "C"' if kind is ValueType.STRING else "")
-            return f"coalesce({column} {operator.value} {parameters.add(operand, _SQL_TYPE[kind])}, false)"
+            collated = column + (' COLLATE "C"' if kind is ValueType.STRING and operator is not Operator.EQUAL else "")
+            return f"{collated} {operator.value} {parameters.add(operand, SQL_TYPE[kind])}"
 
 
 def erased(tenant: str, entity: str, attribute: str) -> str:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from atlaskit.model import EntityState, TypedValue, ValueType
 from atlaskit.selection.conditions import Test
-from atlaskit.selection.predicates import Predicate
+from atlaskit.selection.predicates import Predicate, attributes_of
 
 # A place in an order, as the store that made it names it; only that store can go on from it.
 Cursor: TypeAlias = tuple[int | float | str, ...]
@@ -42,6 +42,12 @@ class EntitySearch:
     as_of: datetime | None
     after: Cursor | None
     most: int
+
+
+def deciding_attributes(search: EntitySearch) -> tuple[str, ...]:
+    """Return the attributes whose values choose or order the entities of a search, each once, in order of first use."""
+    ordered = (order.attribute for order in search.order if order.attribute is not None)
+    return tuple(dict.fromkeys((*attributes_of(search.predicate), *ordered)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
@@ -13,7 +13,19 @@ from atlaskit.figures import Figures
 from atlaskit.model import EntityState, Observation, TypedValue, ValueType
 from atlaskit.rpc.times import timestamp_of
 from atlaskit.selection.results import FIGURES, results
-from atlaskit.selection.searches import ExactSum, FunctionKind, Group, GroupKind, GroupSearch, Key, Result
+from atlaskit.selection.searches import (
+    EntitySearch,
+    ExactSum,
+    FunctionKind,
+    Group,
+    GroupKind,
+    GroupSearch,
+    Key,
+    Result,
+    deciding_attributes,
+)
+
+from atlas_query_router.questions import ListQuestion
 
 _FIELDS: Final = {
     ValueType.INT64: "int64_value",
@@ -67,6 +79,13 @@ def observation_messages(observations: Iterable[Observation]) -> list[pb.Observa
         )
         for seen in observations
     ]
+
+
+def attribute_reads(question: ListQuestion | EntitySearch, slotted: Collection[str]) -> list[pb.AttributeRead]:
+    """Return how each attribute that decides was read."""
+    names = deciding_attributes(question) if isinstance(question, EntitySearch) else ()
+    paths = {True: pb.ATTRIBUTE_PATH_SLOT, False: pb.ATTRIBUTE_PATH_HISTORY}
+    return [pb.AttributeRead(attribute_key=name, path=paths[name in slotted]) for name in names]
 
 
 def group_message(group: Group, search: GroupSearch) -> pb.AggregateGroup:

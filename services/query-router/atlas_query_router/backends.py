@@ -44,12 +44,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One attempt. Without a `proof` its staleness is unknown. `answered` False: the data were not even asked for."""
+    """One attempt. Without a `proof` its staleness is unknown. `answered` False: the data were not even asked for.
+
+    `slotted`: attributes whose current values were read from slots."""
 
     proof: Proof | None
     answered: bool
     rows: Rows = None
     session_token: Token | None = None
+    slotted: tuple[str, ...] = ()
 
 
 class Backend(Protocol):

@@ -53,7 +53,7 @@ class PrimaryBackend:
             token = None
             if call.want_session_token and proof is not None:
                 token = Token(proof.epoch, await reader.flushed())
-            return Reply(proof, True, rows, token)
+            return Reply(proof, True, rows, token, reader.slotted)
 
     async def look(self, limit: timedelta) -> Reached:
         """Return the newest fence: what it covers was flushed. The primary itself is not asked."""
@@ -87,7 +87,7 @@ class ReplicaBackend:
             token = None
             if call.want_session_token and proof is not None:
                 token = Token(proof.epoch, await reader.replayed())
-            return Reply(proof, True, rows, token)
+            return Reply(proof, True, rows, token, reader.slotted)
 
     async def look(self, limit: timedelta) -> Reached:
         """Return what a read of the replica would be proven to cover now."""

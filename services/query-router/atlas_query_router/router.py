@@ -45,10 +45,11 @@ RESERVE = timedelta(milliseconds=50)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was read, and what it is proven to cover."""
+    """What was read, and what it is proven to cover; `slotted` are the attributes that were read from slots."""
 
     rows: Rows
     certificate: Certificate
+    slotted: tuple[str, ...] = ()
 
 
 class Refusal(Exception):
@@ -258,7 +259,7 @@ class Router:
             session_token=reply.session_token,
             replication_lag=self._polled_lag(source),
         )
-        return Answer(reply.rows, certificate)
+        return Answer(reply.rows, certificate, reply.slotted)
 
     def _polled_lag(self, source: Source) -> timedelta | None:
         known = self._board.known()

@@ -25,6 +25,7 @@ from grpc import aio
 
 from atlas_query_router.answers import (
     attribute_messages,
+    attribute_reads,
     entity_message,
     group_message,
     group_of_nothing,
@@ -99,7 +100,10 @@ class QueryServicer(QueryServiceServicer):
         wall = self._clock.wall()
         freshness = await self._certify(answer, context)
         messages = [entity_message(row.state if isinstance(row, Found) else row, wall) for row in page]
-        return pb.ListEntitiesResponse(entities=messages, next_page_token=token, freshness=freshness)
+        reads = attribute_reads(first, answer.slotted) if request.explain else []
+        return pb.ListEntitiesResponse(
+            entities=messages, next_page_token=token, attribute_reads=reads, freshness=freshness
+        )
 
     async def GetAttributeHistory(  # noqa: N802
         self, request: pb.GetAttributeHistoryRequest, context: Context

@@ -13,8 +13,9 @@ from atlaskit.clickhouse.pool import open_clickhouse
 from atlaskit.postgres.pool import open_pool
 from doubles.front import Front, running
 
-from .copies import Copies, fill_clickhouse, fill_postgres
+from .copies import Copies, fill_clickhouse, fill_postgres, replicated
 from .dataset import dataset
+from .slots import promote
 
 
 @pytest.fixture(scope="package")
@@ -23,7 +24,9 @@ async def copies(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Copi
     directory: Path = tmp_path_factory.mktemp("front")
     async with scratch_cluster(PostgresTuning(shared_buffers="64MB"), replica=True) as cluster:
         connection = await asyncpg.connect(cluster.primary.dsn())
-        await fill_postgres(connection, cluster, entities, rows)
+        await fill_postgres(connection, entities, rows)
+        await promote(cluster.primary)
+        await replicated(connection, cluster)
         await connection.close()
         for front in running(Front(directory)):
             front.migrate()

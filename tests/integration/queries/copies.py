@@ -81,12 +81,9 @@ class Copies:
 
 
 async def fill_postgres(
-    connection: asyncpg.Connection[asyncpg.Record],
-    cluster: PostgresCluster,
-    entities: Sequence[ModelEntity],
-    rows: Sequence[Row],
+    connection: asyncpg.Connection[asyncpg.Record], entities: Sequence[ModelEntity], rows: Sequence[Row]
 ) -> None:
-    """Write all of it, and wait until the replica has it."""
+    """Write all of it."""
     ids: dict[tuple[str, int, str], int] = {}
     tenants = sorted({one.tenant for one in entities})
     for tenant in tenants:
@@ -134,6 +131,10 @@ async def fill_postgres(
             row.tenant, row.entity, attribute, 0 if row.value is None else row.value.type, row.deletion, row.at, row.version,
             sources.get(row.source_type), None if row.value is None else row.value.value,
         )  # fmt: skip
+
+
+async def replicated(connection: asyncpg.Connection[asyncpg.Record], cluster: PostgresCluster) -> None:
+    """Return once the replica has what was written."""
     position = await connection.fetchval("SELECT pg_current_wal_flush_lsn()::text")
     replica = await asyncpg.connect(cluster.replica.dsn())
     async with asyncio.timeout(20):

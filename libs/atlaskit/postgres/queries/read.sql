@@ -220,3 +220,12 @@ FROM (
 ) AS g
 WHERE (g.entity_id, g.bucket) > ($7, $8)
 ORDER BY g.entity_id, g.bucket LIMIT $9;
+
+-- name: ready_mappings
+-- The mappings of these attributes ($3) of an asset type whose slots may be read. Read before and after the statement that
+-- uses them, on one connection.
+SELECT m.mapping_id, m.tenant_id, m.asset_type_id, m.attribute_id, m.slot, m.state, k.attribute_key
+FROM asset_types AS t
+JOIN hot_attribute_slots AS m ON m.tenant_id = t.tenant_id AND m.asset_type_id = t.asset_type_id AND m.state = 'READY'
+JOIN attribute_keys AS k ON k.tenant_id = m.tenant_id AND k.attribute_id = m.attribute_id
+WHERE t.tenant_id = $1 AND t.asset_type = $2 AND k.attribute_key = ANY ($3::text[]);
