@@ -166,7 +166,7 @@ variable "alarm_topic_arns" {
 }
 
 variable "freshness_limit_seconds" {
-  description = "Alarm when the proven staleness of a copy stays above this: by copy (replica, olap)."
+  description = "Alarm when the proven staleness of a copy stays above this, by copy, such as { olap = 300 }. Needs the metric atlas_freshness_age_seconds, which no service sends yet: without it the alarm stays on."
   type        = map(number)
-  default     = { replica = 1, olap = 300 }
+  default     = {}
 }

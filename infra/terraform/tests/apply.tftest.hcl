@@ -15,12 +15,17 @@ variables {
 run "everything_is_made" {
   command = apply
   variables {
-    eks_oidc_provider_arn = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLE"
-    create_connector      = true
+    eks_oidc_provider_arn   = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLE"
+    create_connector        = true
+    freshness_limit_seconds = { replica = 1, olap = 300 }
   }
   assert {
     condition     = output.postgres_primary == "writer.example:5432" && output.postgres_replica == "readers.example:5432"
     error_message = "The outputs name Aurora's two endpoints."
+  }
+  assert {
+    condition     = length(module.freshness.alarm_names) == 2
+    error_message = "Each copy with a limit has an alarm."
   }
   assert {
     condition     = output.kafka_bootstrap == "b-1:9092,b-2:9092"

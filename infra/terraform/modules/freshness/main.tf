@@ -28,6 +28,7 @@ resource "aws_cloudwatch_metric_alarm" "staleness" {
 }
 
 resource "aws_cloudwatch_dashboard" "this" {
+  count          = length(var.limits) > 0 ? 1 : 0
   dashboard_name = var.name
   dashboard_body = jsonencode({
     widgets = [for index, source in sort(keys(var.limits)) : {
