@@ -25,7 +25,7 @@ _BEFORE = {
     "S-A4": "(interfaces, sum):",
     "S-A5": "Values under `1.3.6.1.2.1.`",
 }
-_TOKEN = re.compile(r"[^\s,;:|()`<>/]+(?:,\d{3})*")
+_TOKEN = re.compile(r"[^\s,;:|()`<>/=]+(?:,\d{3})*")
 
 
 def known_answers() -> dict[str, tuple[str, str]]:
