@@ -80,8 +80,12 @@ types: build/protos ## mypy --strict over everything a person wrote
 unit: build/protos ## Tests that start no store
 	$(BIN)/python -m pytest tests/unit tests/contract
 
-test: build/protos ## Every test, against the real parts (up to half an hour)
-	$(BIN)/python -m pytest
+# These share one stack with all services, which costs more than a core even idle: no other test should run beside it.
+SHARED_STACK := tests/e2e tests/faults tests/fuzz tests/integration/lag
+
+test: build/protos ## Every test, against the real parts (up to 40 minutes)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(SHARED_STACK))
+	$(BIN)/python -m pytest $(SHARED_STACK)
 
 .PHONY: check-freshness soak
 check-freshness: build/protos ## Prove that no claim of freshness is false: simulation, real processes, mutants, naive twin (10 minutes)

@@ -21,7 +21,7 @@ from .strategies import SEARCHES, group_searches
 
 MODEL = Model(*dataset())
 # Thousands with `ATLAS_TEST_CASES=3000`; each case asks all three copies.
-CASES = int(os.environ.get("ATLAS_TEST_CASES", "100"))
+CASES = int(os.environ.get("ATLAS_TEST_CASES", "60"))
 QuestionT = TypeVar("QuestionT")
 
 
