@@ -1,0 +1,1 @@
+"""Tests of one package: what they share ends with them."""
