@@ -191,11 +191,3 @@ async def test_columns_that_disagree_refuse_the_batch_by_the_columns_path(
 async def test_what_is_not_a_message_is_an_invalid_argument(channel: grpc.aio.Channel) -> None:
     failure = await refused(channel, b"\xff\xff\xff\xff")
     assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
-
-
-async def test_what_is_not_built_says_so_and_why(client: AtlasClient, new_tenant: Register) -> None:
-    tenant = await new_tenant()
-    with pytest.raises(CallFailed) as caught:
-        await client.describe_attributes(tenant.tenant_id)
-    assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED
-    assert caught.value.message
