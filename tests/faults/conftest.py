@@ -11,6 +11,7 @@ from atlas_local.launch import Launched
 from atlas_local.process import ChildProcess
 from atlas_local.stack import LocalStack
 from checker.processes.world import World, open_world
+
 from faults.site import Site, site
 
 LINES = 40

@@ -15,6 +15,7 @@ from atlas_local.ports import HOST, assign_in
 from atlas_local.postgres import PostgresServer, PostgresTuning
 from atlas_local.process import ChildProcess, Command
 from atlas_local.scratch import register_first_epoch, scratch_cluster
+
 from faults.book import Attempts, Book, counted_client
 
 _tenants = itertools.count(1)

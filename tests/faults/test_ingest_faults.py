@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from atlas_local.postgres import PostgresServer
+
 from faults.book import (
     Book,
     expect_exactly_once,

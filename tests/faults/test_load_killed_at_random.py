@@ -11,6 +11,7 @@ import asyncpg
 from atlas_cli.sets import SETS, Batch, inputs_of, read_batches
 from atlas_cli.sets.totals import Totals, count
 from atlas_local.process import ChildProcess, Command, until
+
 from faults.site import Site
 
 BATCH = 1_000
