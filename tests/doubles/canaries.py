@@ -82,10 +82,6 @@ async def answer(router: Any, request: Any, *, may_fail: bool = False) -> bytes 
     return encoded
 
 
-def entities_of(answered: Any) -> Any:
-    return answered.entities if isinstance(answered, pb.ListEntitiesResponse) else ()
-
-
 def canaries(encoded: bytes, tenants: Sequence[int]) -> set[int]:
     """The tenants whose canaries are in an answer."""
     return {

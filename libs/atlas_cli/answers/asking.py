@@ -17,7 +17,6 @@ TIMEOUT = timedelta(minutes=5)
 MOST_GROUPS = 10_000
 
 COUNT = Function(function=pb.AGGREGATE_FUNCTION_COUNT)
-MIN = Function(function=pb.AGGREGATE_FUNCTION_MIN)
 MAX = Function(function=pb.AGGREGATE_FUNCTION_MAX)
 MEAN = Function(function=pb.AGGREGATE_FUNCTION_AVERAGE)
 SUM = Function(function=pb.AGGREGATE_FUNCTION_SUM)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -26,7 +23,7 @@ from atlas_cli.copies import count_corrected
 from atlas_cli.demo.run import Stopwatch, everything
 from atlas_cli.loading import Ledger, load, progress_for
 from atlas_cli.sets import SETS, DataSet, inputs_of
-from atlas_cli.sets.metar import METAR, keys_of
+from atlas_cli.sets.metar import METAR, keys_of, opened
 from atlas_cli.sets.totals import FOLDERS
 
 Question = Callable[[Asking], Awaitable[str]]
@@ -153,11 +150,11 @@ async def _load_deliveries(atlas: AtlasClient, folder: Path) -> str:
 def _deliveries(path: Path, name: str) -> Iterator[tuple[str, str, str, int, str]]:
     """Yield entity, snapshot, key, event time and value of both keys of each row delivered."""
     snapshot = name.split(".")[2]
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
-        rows = (row for row in csv.reader(io.StringIO(lines.read().replace("\r\r\n", "\n"))) if len(row) > 40)
-        header = keys_of(next(rows))
-        for place, row in enumerate(rows):
-            cells = dict(zip(header, row, strict=True))
-            for key in ("metar_type", "flight_category"):
-                if cells[key]:
-                    yield f"{snapshot}/{place:05}", snapshot, key, place, cells[key]
+    with path.open("rb") as raw:
+        header, rows = opened(raw, name)
+    keys = keys_of(header)
+    for place, (_, row) in enumerate(rows):
+        cells = dict(zip(keys, row, strict=True))
+        for key in ("metar_type", "flight_category"):
+            if cells[key]:
+                yield f"{snapshot}/{place:05}", snapshot, key, place, cells[key]

@@ -56,6 +56,20 @@ def typed(column: str, text: str) -> tuple[ValueType, Scalar]:
 
 def read(raw: BinaryIO, name: str) -> Iterator[TenantWrite]:
     """Yield each filled cell of each report, in the order of delivery."""
+    header, rows = opened(raw, name)
+    keys = keys_of(header)
+    for place, row in rows:
+        try:
+            yield from _writes(header, keys, row)
+        except (ValueError, KeyError, IndexError) as wrong:
+            raise DataFault(f"{name}: row {place} after the header: {wrong!r}") from wrong
+
+
+def opened(raw: BinaryIO, name: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Return the header of a file, and its rows that are not blank, each with its line after the header.
+
+    Raises DataFault for a file without a header.
+    """
     with gzip.open(raw) as unpacked:
         text = unpacked.read().decode()
     # What stands before the header is the state of the service; rows may be separated by CR CR LF.
@@ -63,14 +77,7 @@ def read(raw: BinaryIO, name: str) -> Iterator[TenantWrite]:
     if start < 0:
         raise DataFault(f"{name}: no header line that begins with raw_text")
     rows = csv.reader(io.StringIO(text[start:].replace("\r\r\n", "\n"), newline=""))
-    header = next(rows)
-    keys = keys_of(header)
-    for row in rows:
-        if row:
-            try:
-                yield from _writes(header, keys, row)
-            except (ValueError, KeyError, IndexError) as wrong:
-                raise DataFault(f"{name}: row {rows.line_num} after the header: {wrong!r}") from wrong
+    return next(rows), ((rows.line_num, row) for row in rows if row)
 
 
 def _writes(header: Sequence[str], keys: Sequence[str], row: Sequence[str]) -> Iterator[TenantWrite]:

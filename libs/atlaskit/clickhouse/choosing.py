@@ -81,8 +81,10 @@ class Choice:
 
     def _values(self) -> str:
         columns = []
+        wanted = []
         for name, number in self._place.items():
             key = self._parameters.octets(name)
+            wanted.append(f"attribute_key = {key}")
             columns.append(f"argMaxIf({VALUE}, event_timestamp, attribute_key = {key}) AS v{number}")
             columns.append(f"maxIf({MICROSECONDS}, attribute_key = {key}) AS t{number}")
         where = []
@@ -90,8 +92,7 @@ class Choice:
             # A join without a match fills in 0; shifted, so that 0 means none.
             columns.append(f"max({MICROSECONDS}) + 1 AS report")
         else:
-            keys = " OR ".join(f"attribute_key = {self._parameters.octets(name)}" for name in self._place)
-            where.append(f"({keys})")
+            where.append(f"({' OR '.join(wanted)})")
         if self._as_of is not None:
             where.append(f"event_timestamp <= {self._parameters.instant(self._as_of)}")
         condition_text = f" WHERE {' AND '.join(where)}" if where else ""

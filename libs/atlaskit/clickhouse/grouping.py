@@ -20,7 +20,7 @@ from atlaskit.clickhouse.rendering import (
 )
 from atlaskit.clickhouse.settings import SETTINGS
 from atlaskit.model import TypedValue, ValueType
-from atlaskit.selection.results import FIGURES, OF_NUMBERS, key_of, results
+from atlaskit.selection.results import FIGURES, OF_NUMBERS, group_keys, results
 from atlaskit.selection.searches import (
     Counted,
     FunctionKind,
@@ -28,7 +28,6 @@ from atlaskit.selection.searches import (
     Grouping,
     GroupKind,
     GroupSearch,
-    Key,
     function_of,
 )
 
@@ -206,7 +205,7 @@ def _tops(asked: GroupSearch, shown: list[str], by: str, source: str, parameters
 
 
 def _group(asked: GroupSearch, row: dict[str, Any]) -> Group:
-    keys, cursor = _keys(asked.group_by, row)
+    keys, cursor = group_keys(asked.group_by, row, 5, _typed)
     return Group(keys, results(asked.functions, _computed(asked, row)), cursor)
 
 
@@ -225,21 +224,6 @@ def _computed(asked: GroupSearch, row: dict[str, Any]) -> dict[str, Any]:
     if "top" in row:
         row["top"] = [Counted(_typed(entry[6], *entry[2:6]), -entry[0]) for entry in row["top"]]
     return row
-
-
-def _keys(group_by: tuple[Grouping, ...], row: dict[str, Any]) -> tuple[tuple[Key, ...], tuple[int | float | str, ...]]:
-    keys: list[Key] = []
-    cursor: list[int | float | str] = []
-    for place, part in enumerate(group_by):
-        if part.kind is GroupKind.ATTRIBUTE_VALUE:
-            rank, *value = (row[f"g{len(cursor) + step}"] for step in range(5))
-            cursor += [rank, *value]
-            keys.append(_typed(row[f"k{place}_type"], *value) if rank else None)
-            continue
-        stored = row[f"g{len(cursor)}"]
-        cursor.append(stored)
-        keys.append(key_of(part.kind, stored))
-    return tuple(keys), tuple(cursor)
 
 
 def _percentile(row: dict[str, Any], place: int) -> int | float | None:

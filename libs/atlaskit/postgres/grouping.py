@@ -12,7 +12,7 @@ from atlaskit.model import TypedValue, ValueType
 from atlaskit.postgres.choosing import Choice, Tenants, value_order
 from atlaskit.postgres.pool import Row
 from atlaskit.postgres.rendering import COLUMN, ERASURES, FIRST, FOREVER, VALUES, Parameters, erased, passes
-from atlaskit.selection.results import FIGURES, OF_NUMBERS, key_of, results
+from atlaskit.selection.results import FIGURES, OF_NUMBERS, group_keys, results
 from atlaskit.selection.searches import (
     Counted,
     FunctionKind,
@@ -20,7 +20,6 @@ from atlaskit.selection.searches import (
     Grouping,
     GroupKind,
     GroupSearch,
-    Key,
     function_of,
 )
 
@@ -271,7 +270,7 @@ def _group(search: GroupSearch, row: Row) -> Group:
             computed[f"percentile_{place}"] = _percentile(row, place)
     if "top" in computed:
         computed["top"] = [_counted(*entry) for entry in row["top"] or ()]
-    keys, cursor = _keys(search.group_by, row)
+    keys, cursor = group_keys(search.group_by, computed, 4, _typed)
     return Group(keys, results(search.functions, computed), cursor)
 
 
@@ -289,33 +288,18 @@ def _placed_value(entry: tuple[Any, ...]) -> TypedValue:
 
 
 def _counted(value_type: int, number: str, text: str, octets: str, times: int) -> Counted:
-    return Counted(_typed(ValueType(value_type), number, text, octets), times)
+    return Counted(_typed(value_type, number, text, octets), times)
 
 
-def _typed(kind: ValueType, number: str, text: str, octets: str) -> TypedValue:
-    match kind:
-        case ValueType.STRING:
+def _typed(value_type: int, number: str, text: str, octets: str) -> TypedValue:
+    match ValueType(value_type):
+        case ValueType.STRING as kind:
             return TypedValue(kind, text)
-        case ValueType.BYTES:
+        case ValueType.BYTES as kind:
             return TypedValue(kind, bytes.fromhex(octets))
-        case ValueType.BOOL:
+        case ValueType.BOOL as kind:
             return TypedValue(kind, Decimal(number) != 0)
-        case ValueType.DOUBLE:
+        case ValueType.DOUBLE as kind:
             return TypedValue(kind, float(number))
-        case _:
+        case kind:
             return TypedValue(kind, int(Decimal(number)))
-
-
-def _keys(group_by: tuple[Grouping, ...], row: Row) -> tuple[tuple[Key, ...], tuple[int | float | str, ...]]:
-    keys: list[Key] = []
-    cursor: list[int | float | str] = []
-    for place, part in enumerate(group_by):
-        if part.kind is GroupKind.ATTRIBUTE_VALUE:
-            rank, number, text, octets = (row[f"g{len(cursor) + step}"] for step in range(4))
-            cursor += [rank, str(number), text, octets]
-            keys.append(_typed(ValueType(row[f"k{place}_type"]), str(number), text, octets) if rank else None)
-            continue
-        stored = row[f"g{len(cursor)}"]
-        cursor.append(stored)
-        keys.append(key_of(part.kind, stored))
-    return tuple(keys), tuple(cursor)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -21,15 +21,14 @@ from atlaskit.position import Lsn, SourceIdentity
 from atlaskit.postgres.grouping import grouped, groups
 from atlaskit.postgres.hot_slots import mapping_from
 from atlaskit.postgres.pool import Pool, Row, Session
+from atlaskit.postgres.rendering import FIRST, FOREVER
 from atlaskit.postgres.searching import found, search_statement
 from atlaskit.postgres.slotted import Slotted, attributes_in_slots
-from atlaskit.postgres.values import observation
+from atlaskit.postgres.values import entity_state, observation
 from atlaskit.selection.searches import EntitySearch, Found, Group, GroupSearch, deciding_attributes
 from atlaskit.sql import load
 
 _SQL: Final = load(Path(__file__).parent / "queries")
-_FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_FOREVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 @asynccontextmanager
@@ -98,7 +97,7 @@ class Reader:
         else:
             rows = await self._session.fetch(
                 _SQL["entity_with_all_values"],
-                self._tenant_id, entity_id, as_of or _FOREVER, most,
+                self._tenant_id, entity_id, as_of or FOREVER, most,
                 limit=self._limit,
             )  # fmt: skip
             found = self._entities(rows)
@@ -122,7 +121,7 @@ class Reader:
     ) -> list[Observation]:
         """Return the observations with start <= event time < end by event time, at most `most`."""
         name = "history_newest_first" if newest_first else "history_oldest_first"
-        bounds = (start or _FIRST, end or _FOREVER)
+        bounds = (start or FIRST, end or FOREVER)
         rows = await self._session.fetch(
             _SQL[name], self._tenant_id, entity_id, attribute_key, *bounds, most, limit=self._limit
         )
@@ -144,7 +143,7 @@ class Reader:
         `after` is the entity and the bucket's start in microseconds since 1970, -1 where it is not grouped by.
         """
         width = None if bucket is None else bucket // timedelta(microseconds=1)
-        bounds = (start or _FIRST, end or _FOREVER)
+        bounds = (start or FIRST, end or FOREVER)
         rows = await self._session.fetch(
             _SQL["aggregate_attribute"],
             self._tenant_id, attribute_key, *bounds, by_entity, width, *after, most,
@@ -189,31 +188,20 @@ class Reader:
     ) -> list[EntityState]:
         rows = await self._session.fetch(
             _SQL["entities_with_values"],
-            self._tenant_id, above, through, count, list(attributes), as_of or _FOREVER,
+            self._tenant_id, above, through, count, list(attributes), as_of or FOREVER,
             limit=self._limit,
         )  # fmt: skip
         return self._entities(rows)
 
     def _entities(self, rows: Sequence[Row]) -> list[EntityState]:
         groups = (list(group) for _, group in groupby(rows, key=lambda row: row["entity_id"]))
-        return [self._entity(group) for group in groups]
-
-    def _entity(self, rows: Sequence[Row]) -> EntityState:
-        first = rows[0]
-        return EntityState(
-            tenant_id=self._tenant_id,
-            entity_id=first["entity_id"],
-            entity_key=first["entity_key"] or "",
-            asset_type=first["asset_type"] or "",
-            created_at=first["created_at"],
-            values=tuple(observation(row["attribute_key"], row) for row in rows if row["attribute_key"] is not None),
-        )
+        return [entity_state(self._tenant_id, group) for group in groups]
 
 
 def _figures(row: Row) -> Figures:
     return Figures(
         entity_id=None if row["entity_id"] < 0 else row["entity_id"],
-        bucket=None if row["bucket"] < 0 else _FIRST + timedelta(microseconds=row["bucket"]),
+        bucket=None if row["bucket"] < 0 else FIRST + timedelta(microseconds=row["bucket"]),
         count=row["count"],
         integers=row["integers"],
         doubles=row["doubles"],

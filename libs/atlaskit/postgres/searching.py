@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from atlaskit.model import EntityState
 from atlaskit.postgres.choosing import Choice, Tenants, value_order
 from atlaskit.postgres.pool import Row
 from atlaskit.postgres.rendering import FOREVER, VALUES, Parameters, newest
 from atlaskit.postgres.slotted import Slotted
-from atlaskit.postgres.values import observation
+from atlaskit.postgres.values import entity_state
 from atlaskit.selection.rendering import beyond
 from atlaskit.selection.searches import EntitySearch, Found
 
-# Column types of one sort key: is it missing, and then the four of a value; and of the entity's key.
+# Column types of the order by a value: is it missing, and then its four.
 _OF_VALUE: Final = ("integer", "integer", "numeric", "text", "text")
-_OF_KEY: Final = ("text",)
 
 
 def search_statement(
@@ -86,16 +84,8 @@ def found(search: EntitySearch, rows: Sequence[Row]) -> list[Found]:
 
 def _found(tenant_id: int, rows: list[Row]) -> Found:
     first = rows[0]
-    state = EntityState(
-        tenant_id=tenant_id,
-        entity_id=first["entity_id"],
-        entity_key=first["entity_key"] or "",
-        asset_type=first["asset_type"] or "",
-        created_at=first["created_at"],
-        values=tuple(observation(row["attribute_key"], row) for row in rows if row["attribute_key"] is not None),
-    )
     names = (f"s{number}" for number in range(len(first)))
-    return Found(state, tuple(first[name] for name in names if name in first))
+    return Found(entity_state(tenant_id, rows), tuple(first[name] for name in names if name in first))
 
 
 def _order(search: EntitySearch, choice: Choice) -> list[tuple[str, str, bool]]:
@@ -103,7 +93,7 @@ def _order(search: EntitySearch, choice: Choice) -> list[tuple[str, str, bool]]:
     columns: list[tuple[str, str, bool]] = []
     for order in search.order:
         if order.attribute is None:
-            columns.append(("coalesce(e.entity_key, '') COLLATE \"C\"", *_OF_KEY, order.descending))
+            columns.append(("coalesce(e.entity_key, '') COLLATE \"C\"", "text", order.descending))
             continue
         rank, *values = value_order(choice.alias(order.attribute))
         texts = [f"({rank} = 0)::integer", rank, *values]

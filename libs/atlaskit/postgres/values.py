@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from atlaskit.model import Observation, Scalar, TypedValue, ValueType
+from collections.abc import Sequence
+
+from atlaskit.model import EntityState, Observation, Scalar, TypedValue, ValueType
 from atlaskit.postgres.pool import Row
 from atlaskit.postgres.rendering import COLUMN
 
@@ -18,3 +20,16 @@ def value(row: Row, prefix: str = "") -> TypedValue:
     stored = row[prefix + COLUMN[kind]]
     scalar: Scalar = int(stored) if kind is ValueType.UINT64 else stored
     return TypedValue(kind, scalar)
+
+
+def entity_state(tenant_id: int, rows: Sequence[Row]) -> EntityState:
+    """Return the entity that these rows are of, one row a value; at least one, without a key if there is no value."""
+    first = rows[0]
+    return EntityState(
+        tenant_id=tenant_id,
+        entity_id=first["entity_id"],
+        entity_key=first["entity_key"] or "",
+        asset_type=first["asset_type"] or "",
+        created_at=first["created_at"],
+        values=tuple(observation(row["attribute_key"], row) for row in rows if row["attribute_key"] is not None),
+    )

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from atlaskit.figures import Figures
 from atlaskit.model import TypedValue, ValueType
-from atlaskit.selection.searches import Counted, ExactSum, Function, FunctionKind, GroupKind, Key, Result
+from atlaskit.selection.searches import (
+    Counted,
+    Cursor,
+    ExactSum,
+    Function,
+    FunctionKind,
+    Grouping,
+    GroupKind,
+    Key,
+    Result,
+)
 
 _FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Functions that need the figures of numbers.
@@ -83,3 +94,25 @@ def key_of(kind: GroupKind, stored: Any) -> Key:
         case _:
             key: Key = stored
             return key
+
+
+def group_keys(
+    group_by: Sequence[Grouping], row: Mapping[str, Any], width: int, value: Callable[..., TypedValue]
+) -> tuple[tuple[Key, ...], Cursor]:
+    """Return the keys of a group and its place, from the columns g0, g1 and on of a row.
+
+    The value of an attribute takes `width` columns, its rank first (0: none); `value` makes it of its type, which
+    stands in `k<part>_type`, and of the others.
+    """
+    keys: list[Key] = []
+    cursor: list[int | float | str] = []
+    for place, part in enumerate(group_by):
+        if part.kind is GroupKind.ATTRIBUTE_VALUE:
+            rank, *columns = (row[f"g{len(cursor) + step}"] for step in range(width))
+            columns = [str(one) if isinstance(one, Decimal) else one for one in columns]
+            cursor += [rank, *columns]
+            keys.append(value(row[f"k{place}_type"], *columns) if rank else None)
+        else:
+            keys.append(key_of(part.kind, row[f"g{len(cursor)}"]))
+            cursor.append(row[f"g{len(cursor)}"])
+    return tuple(keys), tuple(cursor)

@@ -10,19 +10,12 @@ from atlas.ingest.v1.ingest_service_pb2 import AttributeDelete, AttributeWrite, 
 from atlaskit.batch import DELETED_AT_US, Column, Columns, Form, Integers, Part
 from atlaskit.errors import InvalidRequest
 from atlaskit.model import Deletion, EntityIdentity, Scalar, ValueType
+from atlaskit.rpc.values import TYPE_OF
 from numpy.typing import NDArray
 
 from atlas_ingest.draft import MAX_ITEMS, Draft, Flaw
 from atlas_ingest.packed import columns_of
 
-_KINDS = {
-    "int64_value": ValueType.INT64,
-    "uint64_value": ValueType.UINT64,
-    "double_value": ValueType.DOUBLE,
-    "bool_value": ValueType.BOOL,
-    "string_value": ValueType.STRING,
-    "bytes_value": ValueType.BYTES,
-}
 # The types whose values fit an array; the others stay lists.
 _ARRAYS: dict[ValueType, type[np.generic]] = {
     ValueType.INT64: np.int64,
@@ -226,6 +219,6 @@ class _RowReader:
         if given is None:
             self._flaw(item, Part.VALUE, "VALUE_MISSING", "is not set; an empty string is a value, nothing is not")
             return 0
-        kind = _KINDS[given]
+        kind = TYPE_OF[given]
         self._values[kind].append(getattr(write.value, given))
         return kind

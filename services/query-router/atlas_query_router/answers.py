@@ -10,8 +10,9 @@ from typing import Any, Final
 from atlas.ingest.v1.value_pb2 import AttributeValue
 from atlas.query.v1 import query_service_pb2 as pb
 from atlaskit.figures import Figures
-from atlaskit.model import EntityState, Observation, TypedValue, ValueType
+from atlaskit.model import EntityState, Observation, TypedValue
 from atlaskit.rpc.times import timestamp_of
+from atlaskit.rpc.values import FIELD_OF
 from atlaskit.selection.results import FIGURES, results
 from atlaskit.selection.searches import (
     EntitySearch,
@@ -26,16 +27,6 @@ from atlaskit.selection.searches import (
 )
 
 from atlas_query_router.questions import ListQuestion
-
-_FIELDS: Final = {
-    ValueType.INT64: "int64_value",
-    ValueType.UINT64: "uint64_value",
-    ValueType.DOUBLE: "double_value",
-    ValueType.BOOL: "bool_value",
-    ValueType.STRING: "string_value",
-    ValueType.BYTES: "bytes_value",
-}
-
 
 _KEY_FIELDS: Final = {
     GroupKind.ASSET_TYPE: "asset_type",
@@ -132,7 +123,7 @@ def attribute_messages(groups: Iterable[Group]) -> list[pb.AttributeDescription]
 def value_message(value: TypedValue) -> AttributeValue:
     """Return a value with its type."""
     message = AttributeValue()
-    setattr(message, _FIELDS[value.type], value.value)
+    setattr(message, FIELD_OF[value.type], value.value)
     return message
 
 

@@ -91,11 +91,10 @@ class OlapBackend:
             return await searching.search(self._clickhouse, question, limit=limit)
         if isinstance(question, GroupSearch):
             return await grouping.groups(self._clickhouse, question, limit=limit)
-        return await self._of_tenant(question, call)
+        return await self._of_tenant(question, call, limit)
 
-    async def _of_tenant(self, question: Simple, call: Call) -> Rows:
+    async def _of_tenant(self, question: Simple, call: Call, limit: timedelta) -> Rows:
         clickhouse, tenant_id = self._clickhouse, call.tenant.tenant_id
-        limit = call.deadline.require("querying ClickHouse")
         match question:
             case EntityQuestion(entity=entity, attributes=names, as_of=as_of, most=most):
                 number = entity_number(call.tenant, entity)

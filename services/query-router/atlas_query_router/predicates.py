@@ -11,6 +11,7 @@ from atlas.ingest.v1.value_pb2 import AttributeValue
 from atlas.query.v1 import query_service_pb2 as pb
 from atlaskit.errors import InvalidRequest
 from atlaskit.model import TypedValue, ValueType
+from atlaskit.rpc.values import TYPE_OF
 from atlaskit.selection.conditions import Operator, Test, passing_tests
 from atlaskit.selection.predicates import AllOf, AnyOf, Comparison, Not, OfAssetType, Predicate, SilentFor
 from atlaskit.selection.searches import Order
@@ -34,14 +35,6 @@ _OPERATORS: Final = {
     pb.COMPARISON_OPERATOR_IN: Operator.IN,
     pb.COMPARISON_OPERATOR_STARTS_WITH: Operator.STARTS_WITH,
     pb.COMPARISON_OPERATOR_EXISTS: Operator.EXISTS,
-}
-_TYPES: Final = {
-    "int64_value": ValueType.INT64,
-    "uint64_value": ValueType.UINT64,
-    "double_value": ValueType.DOUBLE,
-    "bool_value": ValueType.BOOL,
-    "string_value": ValueType.STRING,
-    "bytes_value": ValueType.BYTES,
 }
 
 
@@ -174,7 +167,7 @@ def _operand(message: AttributeValue, field: str) -> TypedValue:
             raise InvalidRequest(field, f"must be at most {MAX_OPERAND_BYTES} bytes", "TOO_LONG")
         if isinstance(value, str) and "\0" in value:
             raise InvalidRequest(field, "must not hold NUL", "NUL_CHARACTER")
-    return TypedValue(_TYPES[kind], value)
+    return TypedValue(TYPE_OF[kind], value)
 
 
 def _sort_key(message: pb.SortKey, field: str) -> Order:
