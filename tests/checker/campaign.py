@@ -27,7 +27,7 @@ from checker.verdict import Verdict, check
 
 WORKERS = 2
 CHUNK = 8  # seeds of one task of a worker
-TWIN_SHARE = 20  # one seed in so many runs under the naive formulas too
+TWIN_SHARE = 40  # one seed in so many runs under the naive formulas too
 LEAST_FAULTS, MOST_FAULTS = 2, 5
 
 
@@ -47,10 +47,10 @@ def plan_of(seed: int) -> Plan:
     return Plan(
         seed,
         span=2.5,
-        warm=1.5,
+        warm=1.0,
         calm=0.75,
         readers=20,
-        pace=Pace(0.1, 0.042),
+        pace=Pace(0.12, 0.04),
         count=LEAST_FAULTS + seed % (MOST_FAULTS - LEAST_FAULTS + 1),
     )
 

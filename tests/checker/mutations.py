@@ -46,7 +46,7 @@ engine_of: Any = import_module("checker.sim.clickhouse")
 
 async def one_statement(self: Any, question: Any, call: Any, worth: Any) -> Any:
     reader_of = postgres_backends.reading
-    async with reader_of(self._pool, call.tenant.tenant_id, call.deadline.require("reading")) as reader:
+    async with reader_of(self._pool, call.tenant_ids, call.deadline.require("reading")) as reader:
         await reader.probe_replica()  # sets the tenant
         rows = await postgres_backends.answer(reader, call.tenant, question)
         probe = await reader.probe_replica()  # as a volatile function in the same statement: after its snapshot

@@ -27,9 +27,9 @@ class SimulationError(BaseException):
 
 
 class Handle:
-    """A callback of a process, due at `when`."""
+    """A callback of a process."""
 
-    __slots__ = ("args", "callback", "context", "loop", "stopped", "when")
+    __slots__ = ("args", "callback", "context", "loop", "stopped")
 
     def __init__(
         self,
@@ -37,9 +37,12 @@ class Handle:
         callback: Callable[..., object],
         args: tuple[Any, ...],
         context: contextvars.Context,
-        when: float = 0.0,
     ) -> None:
-        self.loop, self.callback, self.args, self.context, self.when = loop, callback, args, context, when
+        # One by one: as a tuple it would be built and taken apart, forty thousand times a seed.
+        self.loop = loop
+        self.callback = callback
+        self.args = args
+        self.context = context
         self.stopped = False
 
     def cancel(self) -> None:
@@ -75,9 +78,9 @@ class Scheduler:
         self.tasks = 0
         self.outside = ProcessLoop(self, "outside")
 
-    def push(self, handle: Handle) -> None:
+    def push(self, when: float, handle: Handle) -> None:
         self._numbers += 1
-        heapq.heappush(self._timers, (handle.when, self._numbers, handle))
+        heapq.heappush(self._timers, (when, self._numbers, handle))
 
     def ready(self, handle: Handle) -> None:
         self._ready.append(handle)
@@ -174,16 +177,15 @@ class ProcessLoop(_Loop):  # type: ignore[misc]
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> Handle:
-        handle = Handle(self, callback, args, context or contextvars.copy_context(), when)
-        self.scheduler.push(handle)
+        handle = Handle(self, callback, args, context or contextvars.copy_context())
+        self.scheduler.push(when, handle)
         return handle
 
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> Handle:
-        when = self.scheduler.now + delay
-        handle = Handle(self, callback, args, context or contextvars.copy_context(), when)
-        self.scheduler.push(handle)
+        handle = Handle(self, callback, args, context or contextvars.copy_context())
+        self.scheduler.push(self.scheduler.now + delay, handle)
         return handle
 
     call_soon_threadsafe = call_soon

@@ -134,7 +134,7 @@ class Network:
             if lane[0] > when:
                 when = lane[0]
             lane[0] = when
-        self.scheduler.push(Handle(target.loop, callback, args, _CONTEXT, when))
+        self.scheduler.push(when, Handle(target.loop, callback, args, _CONTEXT))
 
     def passes(self, source: str, target: str) -> bool:
         link = self.link(source, target)
