@@ -73,6 +73,7 @@ class ServiceSettings(BaseSettings):
     )  # pause between "not ready" and refusing calls: what a balancer needs to look away
     log_level: LogLevel = LogLevel.INFO
     otlp_endpoint: str | None = None  # such as http://jaeger:4317 (gRPC); unset: no export over the network
+    metrics_address: Address | None = None  # where Prometheus may ask for /metrics; unset: nothing is measured
     trace_file: Path | None = None  # spans as JSON lines; only read when there is no `otlp_endpoint`
     trace_sample_ratio: float = Field(
         default=0.01, ge=0.0, le=1.0

@@ -1,4 +1,4 @@
-"""What happens around every call: deadline, identity, span, errors; and how calls that never end by themselves end."""
+"""What happens around every call: deadline, identity, span, time, errors; and how calls end that never would."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import grpc
 import structlog
 from grpc import StatusCode, aio
 from grpc_status import rpc_status
+from opentelemetry.metrics import Meter
 from opentelemetry.trace import SpanKind, Tracer, get_current_span
 from opentelemetry.trace import StatusCode as SpanStatus
 
@@ -22,6 +23,8 @@ from atlaskit.rpc import identity
 from atlaskit.rpc.errors import Fault, fault_of, status_of
 from atlaskit.rpc.freshness_metadata import send_freshness
 from atlaskit.telemetry.carrier import parent_of
+from atlaskit.telemetry.measures import CALL_DURATION, CALL_REFUSALS
+from atlaskit.telemetry.metrics import NO_METER, Tally, histogram
 from atlaskit.telemetry.names import Attribute
 from atlaskit.telemetry.sparing import Sparing
 
@@ -46,9 +49,10 @@ log = structlog.get_logger(__name__)
 class CallInterceptor(aio.ServerInterceptor):
     """Wraps each method of a server once, at its first call."""
 
-    def __init__(self, tracer: Tracer, mode: IdentityMode = IdentityMode.OPTIONAL) -> None:
+    def __init__(self, tracer: Tracer, mode: IdentityMode = IdentityMode.OPTIONAL, meter: Meter = NO_METER) -> None:
         self._tracer = tracer
         self._mode = mode
+        self._durations, self._refusals = histogram(meter, CALL_DURATION), Tally(meter, CALL_REFUSALS)
         self._wrapped: dict[str, Handler] = {}
         self._draining = False
         self._open: set[asyncio.Timeout] = set()
@@ -138,7 +142,7 @@ class CallInterceptor(aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _around(self, method: str, context: Context) -> AsyncIterator[None]:
-        begun = time.monotonic()
+        begun, status = time.monotonic(), StatusCode.CANCELLED
         with (
             self._counted(),
             self._tracer.start_as_current_span(
@@ -155,12 +159,19 @@ class CallInterceptor(aio.ServerInterceptor):
                 if context.time_remaining() is None:
                     raise DeadlineRequired
                 yield
+                status = StatusCode.OK
             except aio.AbortError:
+                status = StatusCode.UNKNOWN  # its status was told to the caller, and to nobody else
                 raise
             except Exception as error:  # noqa: BLE001  # the one place where every error ends: as a status, and in the log
                 fault = fault_of(error)
+                status = fault.code
+                self._refusals.add(1, method[1:], fault.reason)
                 _tell(fault, error, method, context, time.monotonic() - begun)
                 await _refuse(fault, context)
+            finally:
+                labels: dict[str, str] = {Attribute.RPC_METHOD: method[1:], Attribute.RPC_STATUS: status.name}
+                self._durations.record(time.monotonic() - begun, labels)
 
     @asynccontextmanager
     async def _around_endless(self, method: str, context: Context) -> AsyncIterator[None]:
@@ -172,6 +183,7 @@ class CallInterceptor(aio.ServerInterceptor):
         except Exception as error:  # noqa: BLE001  # as above
             fault = fault_of(error)
             if not self._draining:
+                self._refusals.add(1, method[1:], fault.reason)
                 _tell(fault, error, method, context, time.monotonic() - begun)
             await _refuse(fault, context)
 

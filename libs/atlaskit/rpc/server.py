@@ -14,11 +14,13 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
+from opentelemetry.metrics import Meter
 from opentelemetry.trace import NoOpTracer, Tracer
 
 from atlaskit.config import IdentityMode
 from atlaskit.errors import ConfigurationWrong
 from atlaskit.rpc.interceptor import CallInterceptor
+from atlaskit.telemetry.metrics import NO_METER
 
 # A batch of 8 MiB, and what stands around it. One more byte is RESOURCE_EXHAUSTED, answered by gRPC itself.
 MAX_REQUEST_BYTES = 8 * 1024 * 1024 + 64 * 1024
@@ -62,6 +64,7 @@ async def serving(
     drain: timedelta = timedelta(seconds=20),
     probe_period: timedelta = timedelta(0),
     tracer: Tracer | None = None,
+    meter: Meter = NO_METER,
     draining: asyncio.Event | None = None,
     identity: IdentityMode = IdentityMode.OPTIONAL,
 ) -> AsyncIterator[int]:
@@ -72,7 +75,7 @@ async def serving(
     running calls get `drain` to end and are then aborted. Cancelled while it drains, it aborts them at once. Raises
     ConfigurationWrong if it cannot listen.
     """
-    interceptor = CallInterceptor(tracer or NoOpTracer(), identity)
+    interceptor = CallInterceptor(tracer or NoOpTracer(), identity, meter)
     server = aio.server(interceptors=[interceptor], options=OPTIONS)
     health = health_aio.HealthServicer()
     for service in services:

@@ -1,1 +1,1 @@
-"""Logs, traces and the names they use."""
+"""Logs, traces, metrics and the names they use."""

@@ -1,4 +1,4 @@
-"""Every span, attribute and metric name, once, with unit and meaning.
+"""Every span and attribute name, once, with unit and meaning; metrics stand in `measures`.
 
 A batch has a span; a record never does. What a record needs is a link from the span of its batch.
 """
@@ -45,16 +45,3 @@ class Attribute(StrEnum):
     STALENESS_MS = "atlas.staleness_ms"  # proven bound in milliseconds; absent: unknown
     FALLBACKS = "atlas.fallbacks"  # number of sources passed over
     WAIT_MS = "atlas.wait_ms"  # time in a queue, milliseconds
-
-
-class Metric(StrEnum):
-    """Names of metrics, in the form of Prometheus: the unit is the end of the name."""
-
-    CALL_SECONDS = "atlas_rpc_call_seconds"  # histogram: time of a call, by method and status
-    COMMIT_SECONDS = "atlas_ingest_commit_seconds"  # histogram: time of one group commit
-    QUEUE_ROWS = "atlas_ingest_queue_rows"  # gauge: rows waiting for a commit
-    STALENESS_SECONDS = "atlas_query_staleness_seconds"  # histogram: proven staleness of answers, by source
-    FALLBACKS_TOTAL = "atlas_query_fallbacks_total"  # counter: sources passed over, by source and reason
-    LAG_SECONDS = "atlas_copy_lag_seconds"  # gauge: lag of a copy; absent while unknown
-    BEAT_AGE_SECONDS = "atlas_beat_age_seconds"  # gauge: age of the newest acknowledged beat; absent while unknown
-    SINK_ROWS_TOTAL = "atlas_sink_rows_total"  # counter: rows inserted into ClickHouse, by table

@@ -11,10 +11,12 @@ from datetime import timedelta
 import uvicorn
 from atlaskit.errors import ConfigurationWrong
 from atlaskit.rpc.client import open_channel
+from atlaskit.telemetry.metrics import open_metrics
 from atlaskit.telemetry.tracing import open_tracing
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from atlas_gateway.api import Load, build_app
+from atlas_gateway.metrics import measured
 from atlas_gateway.router import QueryRouter
 from atlas_gateway.settings import Settings
 
@@ -23,8 +25,12 @@ from atlas_gateway.settings import Settings
 async def running(settings: Settings) -> AsyncIterator[int]:
     """Yield the port that HTTP is served on. Leaving it drains: not ready, a pause, nothing new, what runs ends."""
     load = Load(settings.requests_in_flight)
-    async with open_tracing("gateway", settings) as tracer, open_channel(settings.query_target) as channel:
-        app = build_app(QueryRouter(channel), settings, load, tracer)
+    async with (
+        open_tracing("gateway", settings) as tracer,
+        open_metrics("gateway", settings) as meter,
+        open_channel(settings.query_target) as channel,
+    ):
+        app = measured(build_app(QueryRouter(channel), settings, load, tracer), meter)
         async with serving_http(app, settings.address, settings.drain) as port:
             yield port
             load.draining = True
@@ -49,7 +55,7 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving_http(app: FastAPI, address: str, drain: timedelta) -> AsyncIterator[int]:
+async def serving_http(app: ASGIApp, address: str, drain: timedelta) -> AsyncIterator[int]:
     """Yield the port that the application is served on; port 0 in `address` takes a free one.
 
     On exit no new connection is taken, and running requests have `drain` to end. Raises ConfigurationWrong when the

@@ -20,6 +20,7 @@ from atlas_ingest.admission import check_queue
 from atlas_ingest.drain_rate import DrainRate
 from atlas_ingest.fair_queue import Entry, FairQueue, QueueLimits
 from atlas_ingest.groups import AtOnce, Call, Group, GroupWriter, committed, fail
+from atlas_ingest.metrics import IngestMetrics
 
 log = structlog.get_logger(__name__)
 FIRST_PAUSE = timedelta(milliseconds=50)
@@ -73,9 +74,9 @@ class GroupCommit:
 
     `queue` and `rate` are what admission looks at: what waits, and how fast that drains."""
 
-    def __init__(self, limits: Limits, tracer: Tracer) -> None:
+    def __init__(self, limits: Limits, tracer: Tracer, metrics: IngestMetrics) -> None:
         self._limits = limits
-        self._tracer = tracer
+        self._tracer, self._metrics = tracer, metrics
         self.queue: FairQueue[Call] = FairQueue(limits.queue)
         self.rate = DrainRate()
         self._wakes: list[asyncio.Event] = []
@@ -238,13 +239,13 @@ class GroupCommit:
     async def _commit(self, writer: GroupWriter, way: int | AtOnce, group: Group) -> None:
         # Nothing is awaited before its tenants are marked: no other writer comes in between.
         loop = asyncio.get_running_loop()
-        rows = 0
+        rows, begun = 0, loop.time()
         small = sum(entry.rows for entry in group) < self._limits.gather_rows
         unnumbered = set() if isinstance(way, int) else {entry.tenant for entry in group}
         self._unnumbered |= unnumbered
         self._committing += len(group)
         self._small += small
-        self.rate.began(loop.time())
+        self.rate.began(begun)
         try:
             with self._span(group) as span:
                 rows = await committed(writer, way, group, self._limit(group), span)
@@ -254,6 +255,7 @@ class GroupCommit:
             self._small -= small
             self._gathered.set()
             self.rate.ended(loop.time(), rows)
+            self._metrics.committed(loop.time() - begun, rows)
             if unnumbered:
                 self._wake()
 
@@ -286,9 +288,11 @@ def gathering(limits: Limits, crowd: Crowd, waited: float) -> float:
 
 
 @asynccontextmanager
-async def group_commit(opener: Opener, writers: int, limits: Limits, tracer: Tracer) -> AsyncIterator[GroupCommit]:
+async def group_commit(
+    opener: Opener, writers: int, limits: Limits, tracer: Tracer, metrics: IngestMetrics | None = None
+) -> AsyncIterator[GroupCommit]:
     """Yield the group commit over `writers` connections. On exit it takes nothing new and commits all that waits."""
-    commit = GroupCommit(limits, tracer)
+    commit = GroupCommit(limits, tracer, metrics or IngestMetrics())
     async with asyncio.TaskGroup() as tasks:
         for number in range(writers):
             express = number == 0 and writers >= EXPRESS_FROM

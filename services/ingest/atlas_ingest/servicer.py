@@ -24,6 +24,7 @@ from atlas_ingest.admission import Admission
 from atlas_ingest.answers import Outcome, delete_response_of, write_response_of
 from atlas_ingest.batcher import GroupCommit
 from atlas_ingest.items import digest_of, items_of
+from atlas_ingest.metrics import IngestMetrics
 from atlas_ingest.wire import Undecodable
 
 Context = aio.ServicerContext[Any, Any]
@@ -46,8 +47,11 @@ class IngestServicer:
         commit: GroupCommit,
         admission: Admission,
         acks: Acknowledgements,
+        *,
         clock: Clock | None = None,
+        metrics: IngestMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or IngestMetrics()
         self._tenants = tenants
         self._commit = commit
         self._admission = admission
@@ -89,8 +93,12 @@ class IngestServicer:
         self, request: pb2.WriteAttributesRequest | pb2.DeleteAttributesRequest, context: Context
     ) -> Outcome:
         deadline = Deadline.of(context)
-        with ExitStack() as held:
-            return await self._outcome(await self._batch(request, deadline, held), deadline)
+        try:
+            with ExitStack() as held:
+                return await self._outcome(await self._batch(request, deadline, held), deadline)
+        except AtlasError as error:
+            self._metrics.refused(error)
+            raise
 
     async def _checked(
         self, request: pb2.StreamWriteAttributesRequest | Undecodable, deadline: Deadline, held: ExitStack
@@ -110,12 +118,14 @@ class IngestServicer:
                 raise checked
             written = write_response_of(await self._outcome(checked, deadline))
         except AtlasError as error:
+            self._metrics.refused(error)
             return pb2.StreamWriteAttributesResponse(request_id=request_id, error=batch_error_of(error))
         return pb2.StreamWriteAttributesResponse(request_id=request_id, written=written)
 
     async def _outcome(self, checked: Checked, deadline: Deadline) -> Outcome:
         batch = checked.batch
         written = await self._commit.write(batch, deadline.require("the batch was queued"))
+        self._metrics.answered(written)
         level = await self._acks.reached(batch.tenant.tenant_id, written.token, checked.ack_level, deadline)
         return Outcome(written, level, current_trace_id())
 

@@ -36,6 +36,11 @@ class Board:
         self.check_clock()
         return self.evidence.reading(self._clock.boot())
 
+    def slot_lag(self) -> int | None:
+        """Return how many bytes of the log the slot of the change stream had not confirmed a moment ago, if known."""
+        self.check_clock()
+        return self.evidence.slot_lag(self._clock.boot())
+
     async def log_changes(self) -> NoReturn:
         """Log what changes in identity, epoch and the state of the copies."""
         last: dict[str, object] = {}

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from atlaskit.clock import BootInstant, Clock
+from atlaskit.position import Lsn
 from atlaskit.postgres.change_stream import (
     ChangeStreamLook,
     KnownStream,
@@ -77,11 +78,13 @@ class ChangeStream:
         self._publication = publication
         self._clock = clock
         self._remembered: BootInstant | None = None
+        self.confirmed: Lsn | None = None  # by the slot at the last look; None: there was none
 
     async def look(self, session: DedicatedSession, limit: timedelta) -> tuple[int, str]:
         """Return the generation (0: there never was a slot) and what is wrong with it, or an empty text."""
         known = await known_change_stream(session, self._slot, limit)
         look = await look_at_change_stream(session, self._slot, self._publication, limit)
+        self.confirmed = look.confirmed if look.present else None
         problem = broken(look, known)
         generation = known.generation if known is not None else int(look.present)
         if known is None and not look.present:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from atlaskit.clock import BootInstant
@@ -16,6 +17,7 @@ from atlaskit.postgres.probes import PrimaryLook
 from atlas_lag_monitor.markers import Memory
 
 MARKERS_IN_A_READING = 64
+SLOT_LIMIT = timedelta(seconds=10)  # older than this, what was seen of the slot tells nothing
 # Values of synchronous_commit with which a commit waits until the synchronous standbys have it on disk.
 WAITING = frozenset({"on", "remote_apply"})
 
@@ -67,6 +69,7 @@ class Evidence:
         self._fences: Memory[Fence] = Memory()
         self._beats: Memory[Beat] = Memory()
         self._primary_beat: BootInstant | None = None
+        self._slot: tuple[BootInstant, int] | None = None
         self._polls: dict[Source, Poll] = {}
         self._problems: dict[str, str] = {}
 
@@ -123,6 +126,16 @@ class Evidence:
             self._beats.clear()
         self._stream = generation
 
+    def saw_slot(self, asked: BootInstant, behind: int | None) -> None:
+        """Take how many bytes of the log the slot had not confirmed at that instant; None: there is no slot."""
+        self._slot = None if behind is None else (asked, behind)
+
+    def slot_lag(self, now: BootInstant) -> int | None:
+        """Return that, unless it was seen too long ago to tell anything; for people only."""
+        if self._slot is None or self._slot[0].age_at(now) > SLOT_LIMIT:
+            return None
+        return self._slot[1]
+
     def polled(self, copy: Source, poll: Poll) -> None:
         """Take the result of a poll."""
         self._polls[copy] = poll
@@ -140,6 +153,7 @@ class Evidence:
         self._fences.clear()
         self._beats.clear()
         self._primary_beat = None
+        self._slot = None
         self._polls.clear()
 
     def fences(self) -> tuple[Fence, ...]:

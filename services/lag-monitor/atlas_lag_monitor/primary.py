@@ -70,6 +70,8 @@ class Primary:
         # After the commit: a beat counts only if the stream was still whole when it was in the log.
         stream, problem = await self._change_stream.look(session, limit)
         evidence.saw_change_stream(stream, problem)
+        confirmed = self._change_stream.confirmed
+        evidence.saw_slot(asked, None if confirmed is None else max(look.flushed.bytes - confirmed.bytes, 0))
         if not problem:
             evidence.beat_committed(generation, look.identity, Beat(number, asked, look.flushed))
 

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from uuid import UUID
 
 from atlaskit.cdc.beat import ArrivedBeat
 
 from atlas_olap_sink.audit import Shard
+
+
+class ShardState(StrEnum):
+    """Whether a table and shard is claimed, and if not, what stands in the way."""
+
+    CLAIMING = "claiming"  # what is proven is published
+    READING_AGAIN = "reading_again"  # rows that ClickHouse may have lost are inserted again
+    UNBALANCED = "unbalanced"  # rows are missing or too many: nothing newer is claimed until that is repaired
+    OWING = "owing"  # a snapshot, or a repair of before, has to come first
+    FROZEN = "frozen"  # somebody has to look
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,17 @@ class Progress:
 def froze(progress: Progress, reason: str) -> Progress:
     """Return the progress of a partition that claims nothing any more; the first reason stands."""
     return progress if progress.frozen is not None else replace(progress, frozen=reason)
+
+
+def state_of(progress: Progress, shard: Shard) -> ShardState:
+    """Return the state of a table and shard; of several that fit, the one that takes longest to end."""
+    if progress.frozen is not None:
+        return ShardState.FROZEN
+    if progress.owes is not None or shard.indebted:
+        return ShardState.OWING
+    if progress.position < progress.resume:
+        return ShardState.READING_AGAIN
+    return ShardState.UNBALANCED if shard.unbalanced else ShardState.CLAIMING
 
 
 def claims(progress: Progress, shard: Shard) -> tuple[ArrivedBeat, ...]:

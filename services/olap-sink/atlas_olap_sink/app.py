@@ -21,11 +21,13 @@ from atlaskit.postgres.pool import Pool, open_pool
 from atlaskit.postgres.repair import PrimaryReader
 from atlaskit.postgres.terms import source_of_epoch, texts_of
 from atlaskit.rpc.server import serving
+from atlaskit.telemetry.metrics import open_metrics
 from atlaskit.telemetry.tracing import open_tracing
 from opentelemetry.trace import Tracer
 
 from atlas_olap_sink.inserting import Inserter
 from atlas_olap_sink.keeping import KafkaStates, proven_writers
+from atlas_olap_sink.metrics import SinkMetrics
 from atlas_olap_sink.patience import Stopping, persist
 from atlas_olap_sink.pipeline import PARTITIONS, Pipeline, Rhythm
 from atlas_olap_sink.publishing import Publisher
@@ -54,12 +56,14 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     stop = asyncio.Event()
     async with (
         open_tracing(SERVICE, settings) as tracer,
+        open_metrics(SERVICE, settings) as meter,
         open_pool(settings.postgres_dsn, max_size=4, application_name=SERVICE) as pool,
         open_clickhouse(settings.clickhouse_url, call_limit=settings.call_limit) as clickhouse,
         serving([], settings.address, drain=settings.drain, probe_period=settings.probe_period, tracer=tracer) as port,
         asyncio.TaskGroup() as group,
     ):
-        work = group.create_task(_work(settings, tracer, pool, clickhouse, stop), name="pipeline")
+        parts = _Parts(settings, tracer, SinkMetrics(meter), pool, clickhouse)
+        work = group.create_task(_work(parts, stop), name="pipeline")
         try:
             yield port
         finally:
@@ -68,11 +72,10 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             work.cancel()
 
 
-async def _work(settings: Settings, tracer: Tracer, pool: Pool, clickhouse: ClickHouse, stop: asyncio.Event) -> None:
-    parts = _Parts(settings, tracer, pool, clickhouse)
+async def _work(parts: _Parts, stop: asyncio.Event) -> None:
     with suppress(Stopping):
         async with AsyncExitStack() as opened:
-            member = await persist("joining the group", partial(_joined, settings, opened), stop)
+            member = await persist("joining the group", partial(_joined, parts.settings, opened), stop)
             while not stop.is_set():
                 # Until the group has told, every shard: to do a work twice harms nothing, to leave it undone does.
                 shards = member.numbers if member else None
@@ -121,6 +124,7 @@ class _Parts:
 
     settings: Settings
     tracer: Tracer
+    metrics: SinkMetrics
     pool: Pool
     clickhouse: ClickHouse
 
@@ -128,6 +132,7 @@ class _Parts:
         """Run a pipeline over these shards until told to stop."""
         log.info("shards of this process", shards=sorted(shards))
         if not shards:
+            self.metrics.observe(None, lambda: 0)
             await stop.wait()
             return
         with suppress(Stopping):
@@ -152,23 +157,27 @@ class _Parts:
                 log.warning("no writer left the vector, the next time will do", problem=str(error))
 
     def _pipeline(self, source: Consumer, states: States, shards: Collection[int], stop: asyncio.Event) -> Pipeline:
-        settings = self.settings
+        settings, metrics = self.settings, self.metrics
         store = ClickHouseStore(self.clickhouse, settings.call_limit)
-        inserter = Inserter(store, Terms(partial(texts_of, self.pool), settings.dictionary_texts), stop)
-        return Pipeline(
+        inserter = Inserter(store, Terms(partial(texts_of, self.pool), settings.dictionary_texts), stop, metrics)
+        repairs = Repairs(PrimaryReader(self.pool), store, inserter, metrics)
+        pipeline = Pipeline(
             source=source,
             states=KafkaStates(states, settings.kafka_group),
             store=store,
             inserter=inserter,
-            repairs=Repairs(PrimaryReader(self.pool), store, inserter),
+            repairs=repairs,
             publisher=Publisher(store, partial(source_of_epoch, self.pool)),
             traces=Traces(self.tracer),
-            quarantine=Quarantine(settings.quarantine_file),
+            quarantine=Quarantine(settings.quarantine_file, metrics),
             clock=SystemClock(),
             rhythm=Rhythm(gather=settings.gather, rows=settings.batch_rows, commit=settings.commit_period),
             stop=stop,
             partitions=partitions_of(shards),
+            metrics=metrics,
         )
+        metrics.observe(pipeline, lambda: repairs.waiting)
+        return pipeline
 
     async def _consumer(self, shards: Collection[int], opened: AsyncExitStack) -> Consumer:
         settings = self.settings

@@ -69,6 +69,7 @@ class Shard:
         self.counted = dict(counted or {})  # greatest beat of each monitor before `beat_end`
         self._seen = dict(self.counted)  # greatest beat that arrived
         self.standing: dict[UUID, ArrivedBeat] = {}  # newest proven beat of each
+        self.unbalanced = False  # flaws stand in the way of the next beat
         self.beat_end: int | None = None  # offset after the newest proven beat: what may be committed
         self.void = (
             Intervals() if void is None else void

@@ -57,6 +57,7 @@ class Audit:
         orders: list[Order] = list(self._ledger_orders())
         for shard in self.shards.values():
             flaws = shard.prove(self.ledger)
+            shard.unbalanced = bool(flaws)
             self._alarm(flaws)
             orders += _orders_for(shard.place, flaws)
             orders += [Reread(shard.place, key) for key in sorted(shard.owed)]

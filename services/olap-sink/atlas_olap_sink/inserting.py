@@ -11,8 +11,9 @@ from atlaskit.cdc.topics import ASSET_TYPES, ATTRIBUTE_KEYS, ENTITIES, HOT_ATTRI
 from atlaskit.postgres.terms import TermKind
 
 from atlas_olap_sink.decoding import Batch, newest_epoch
+from atlas_olap_sink.metrics import SinkMetrics
 from atlas_olap_sink.patience import Stopping, persist
-from atlas_olap_sink.rows import Columns, by_months, entity_rows, history_rows, hot_rows, term_rows
+from atlas_olap_sink.rows import Columns, by_months, entity_rows, history_rows, hot_rows, rows_of, term_rows
 from atlas_olap_sink.store import Store
 from atlas_olap_sink.terms import TermMissing, Terms
 
@@ -24,7 +25,8 @@ HISTORY_TABLE = "entity_analytics_events"
 class Inserter:
     """Puts batches into the store. A failure is retried until it succeeds; nothing is ever skipped."""
 
-    def __init__(self, store: Store, terms: Terms, stop: asyncio.Event) -> None:
+    def __init__(self, store: Store, terms: Terms, stop: asyncio.Event, metrics: SinkMetrics | None = None) -> None:
+        self._metrics = metrics or SinkMetrics()
         self._store = store
         self._terms = terms
         self._stop = stop
@@ -72,6 +74,7 @@ class Inserter:
 
     async def _put(self, table: str, columns: Columns) -> None:
         await persist(f"inserting into {table}", lambda: self._store.insert(table, columns), self._stop)
+        self._metrics.stored(table, rows_of(columns))
 
     async def _parts(self, batch: Batch) -> list[tuple[str, Columns]]:
         parts: list[tuple[str, Columns]] = []

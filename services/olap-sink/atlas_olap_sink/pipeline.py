@@ -18,7 +18,7 @@ from atlaskit.errors import AtlasError
 from atlaskit.kafka.consumer import Commit, Extent, Partition, Record
 from atlaskit.kafka.errors import OffsetLost
 
-from atlas_olap_sink.advance import Progress, claimed, claims, froze
+from atlas_olap_sink.advance import Progress, ShardState, claimed, claims, froze, state_of
 from atlas_olap_sink.auditing import Audit
 from atlas_olap_sink.beginning import Beginning, Found
 from atlas_olap_sink.decoding import Batch, decode
@@ -26,6 +26,7 @@ from atlas_olap_sink.inserting import Inserter
 from atlas_olap_sink.keeping import Keeper, States
 from atlas_olap_sink.ledger import Basis, Ledger
 from atlas_olap_sink.mending import Mending
+from atlas_olap_sink.metrics import SinkMetrics
 from atlas_olap_sink.patience import Stopping, persist
 from atlas_olap_sink.publishing import Outcome, Publisher
 from atlas_olap_sink.quarantine import Quarantine
@@ -82,7 +83,9 @@ class Pipeline:
         rhythm: Rhythm,
         stop: asyncio.Event,
         partitions: Sequence[Partition] = PARTITIONS,
+        metrics: SinkMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or SinkMetrics()
         self._source, self._inserter, self._publisher = source, inserter, publisher
         self._traces, self._quarantine, self._clock = traces, quarantine, clock
         self._rhythm, self._stop, self._repairs = rhythm, stop, repairs
@@ -91,6 +94,7 @@ class Pipeline:
         self._report = Report()
         self._commit_due = 0.0
         self._progress: dict[Partition, Progress] = {}
+        self._published: dict[Partition, float] = {}  # when a watermark was last published, monotonic seconds
         self._audit = Audit(Ledger(Basis()), {})
         self._mending = Mending(repairs, self._audit, self._keeper)
 
@@ -98,6 +102,15 @@ class Pipeline:
     def progress(self) -> Mapping[Partition, Progress]:
         """Return how far each partition is."""
         return self._progress
+
+    def states(self) -> Mapping[Partition, ShardState]:
+        """Return whether each partition is claimed, or what stands in the way."""
+        return {at: state_of(one, self._audit.shards[place_of(at)]) for at, one in self._progress.items()}
+
+    def ages(self) -> Mapping[Partition, float | None]:
+        """Return the seconds since a watermark of each partition was published; None: none holds."""
+        now, published = self._clock.monotonic(), self._published
+        return {at: now - published[at] if at in published else None for at in self._progress}
 
     async def run(self) -> None:
         """Work until told to stop; then publish and commit what is done. Stores may come and go meanwhile."""
@@ -129,6 +142,7 @@ class Pipeline:
         """
         found: Found = await self._beginning.find(self._publisher)
         self._audit, self._progress = found.audit, dict(found.progress)
+        self._published.clear()
         self._keeper.begin(found.kept, found.incarnation)
         self._mending = Mending(self._repairs, self._audit, self._keeper)
         self._seek_all()
@@ -175,7 +189,9 @@ class Pipeline:
         self._advance(batch)
         self._audit.take(batch)
         self._traces.acknowledged(batch, Inserted(start_ns, now_ns()))
-        self._report.count(batch.rows, decoded_at - begun, self._clock.monotonic() - decoded_at)
+        seconds = self._clock.monotonic() - decoded_at
+        self._report.count(batch.rows, decoded_at - begun, seconds)
+        self._metrics.inserted(seconds)
 
     def _advance(self, batch: Batch) -> None:
         for segment in batch.segments:
@@ -203,6 +219,7 @@ class Pipeline:
         step = self._mending.apply()
         if step.withdraws:
             await self._publisher.withdraw(self._audit.shards)
+            self._published.clear()
             self._mending.withdrawn()
         await self._keeper.keep_void(self._audit.void)
         return step.covered
@@ -230,6 +247,7 @@ class Pipeline:
     def _claimed(self, wanted: Mapping[Partition, Sequence[ArrivedBeat]]) -> None:
         for at, beats in wanted.items():
             self._progress[at] = claimed(self._progress[at], beats)
+            self._published[at] = self._clock.monotonic()
         behind = {place_of(at): max(beat.offset for beat in beats) for at, beats in wanted.items()}
         self._traces.published(behind, now_ns())
 

@@ -10,6 +10,8 @@ import orjson
 import structlog
 from atlaskit.cdc.envelope import Fault, Segment
 
+from atlas_olap_sink.metrics import SinkMetrics
+
 log = structlog.get_logger(__name__)
 
 MAX_BYTES = 64 * 1024 * 1024  # of the file; beyond it only the log tells
@@ -19,7 +21,8 @@ _REMEMBERED = 10_000
 class Quarantine:
     """Writes each fault once to a file of JSON lines, if there is one, and always to the log."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, metrics: SinkMetrics | None = None) -> None:
+        self._metrics = metrics or SinkMetrics()
         self._path = path
         self._told: OrderedDict[tuple[str, int, int], None] = OrderedDict()
 
@@ -32,6 +35,7 @@ class Quarantine:
             self._told[place] = None
             if len(self._told) > _REMEMBERED:
                 self._told.popitem(last=False)
+            self._metrics.quarantined(segment.topic.table)
             log.error("event quarantined, its shard is frozen", topic=place[0], partition=place[1], **_fields(fault))
             self._write(place, fault)
 

@@ -22,6 +22,7 @@ from atlaskit.postgres.repair import Identity
 
 from atlas_olap_sink.decoding import Batch, decoded_rows
 from atlas_olap_sink.inserting import Inserter
+from atlas_olap_sink.metrics import SinkMetrics
 from atlas_olap_sink.orders import (
     Covered,
     Done,
@@ -90,7 +91,10 @@ class Repairs:
     Each is kept once, however often it is ordered.
     """
 
-    def __init__(self, primary: Primary, purging: Purging, inserter: Inserter) -> None:
+    def __init__(
+        self, primary: Primary, purging: Purging, inserter: Inserter, metrics: SinkMetrics | None = None
+    ) -> None:
+        self._metrics = metrics or SinkMetrics()
         self._primary, self._purging, self._inserter = primary, purging, inserter
         self._orders: dict[Order, int] = {}  # with the number of failures
         self._due: dict[Order, float] = {}
@@ -162,6 +166,7 @@ class Repairs:
 
     def _tell(self, outcomes: Mapping[Order, Done | AtlasError]) -> None:
         done = [order for order, outcome in outcomes.items() if not isinstance(outcome, AtlasError)]
+        self._metrics.repaired(done=len(done), failed=len(outcomes) - len(done))
         if done:
             log.info("repaired", orders=len(done), **named(done[0]))
 

@@ -14,6 +14,11 @@ Columns: TypeAlias = Mapping[str, Any]
 MAX_MONTHS = 100  # partitions that one insert may touch
 
 
+def rows_of(columns: Columns) -> int:
+    """Return the number of rows."""
+    return len(next(iter(columns.values()), ()))
+
+
 def history_rows(rows: HistoryColumns, keys: Sequence[str], assets: Sequence[str], sources: Sequence[str]) -> Columns:
     """Return rows of `entity_analytics_events`; the texts stand in the order of the rows."""
     return {

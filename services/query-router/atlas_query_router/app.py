@@ -16,6 +16,7 @@ from atlaskit.postgres.grants import granted
 from atlaskit.postgres.tenants import Tenants
 from atlaskit.rpc.client import open_channel
 from atlaskit.rpc.server import Service, serving
+from atlaskit.telemetry.metrics import open_metrics
 from atlaskit.telemetry.tracing import open_tracing
 from opentelemetry.trace import Tracer
 
@@ -25,6 +26,7 @@ from atlas_query_router.fallback_gate import FallbackGate, Limits
 from atlas_query_router.grants import Grants
 from atlas_query_router.lag_board import LagBoard
 from atlas_query_router.lag_stream import follow
+from atlas_query_router.metrics import AnswerMetrics, decision_metrics
 from atlas_query_router.olap_backend import OlapBackend
 from atlas_query_router.page_token import PageTokens
 from atlas_query_router.paging import Paging
@@ -48,6 +50,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     """
     async with (
         open_tracing(NAME, settings) as tracer,
+        open_metrics(NAME, settings) as meter,
         open_stores(settings, QueryClass.OPERATIONAL) as operational,
         open_stores(settings, QueryClass.ANALYTICAL) as analytical,
         _followed(settings) as board,
@@ -58,18 +61,22 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         tenants = TenantDirectory(Tenants(replica), Tenants(primary))
         # The primary is asked: how late a replica learns of a revocation is not bounded.
         grants = Grants(partial(granted, primary), settings.grants_age)
-        async with (
-            _watched(settings, backends) as watches,
-            serving(
-                [_service(settings, _router(settings, backends, board, watches, tracer), tenants, grants)],
+        gate = FallbackGate(Limits(settings.fallback_cap, settings.fallback_rate, settings.fallback_rest))
+        decision_metrics(meter, gate, board)
+        async with _watched(settings, backends) as watches:
+            router = _router(settings, backends, board, watches, tracer=tracer, gate=gate)
+            paging = Paging(PageTokens(_seal(settings)))
+            servicer = QueryServicer(router, tenants, paging, SystemClock(), grants, metrics=AnswerMetrics(meter))
+            async with serving(
+                [_service(servicer)],
                 settings.address,
                 drain=settings.drain,
                 probe_period=settings.probe_period,
                 tracer=tracer,
+                meter=meter,
                 identity=settings.identity,
-            ) as port,
-        ):
-            yield port
+            ) as port:
+                yield port
 
 
 @asynccontextmanager
@@ -124,22 +131,22 @@ def _router(
     backends: dict[Source, Backend],
     board: LagBoard,
     watches: dict[Source, PositionWatch],
+    *,
     tracer: Tracer,
+    gate: FallbackGate,
 ) -> Router:
-    limits = Limits(settings.fallback_cap, settings.fallback_rate, settings.fallback_rest)
     return Router(
         backends,
         board,
         SystemClock(),
         tracer,
-        gate=FallbackGate(limits),
+        gate=gate,
         watches=watches,
         token_patience=settings.token_patience,
     )
 
 
-def _service(settings: Settings, router: Router, tenants: TenantDirectory, grants: Grants) -> Service:
-    servicer = QueryServicer(router, tenants, Paging(PageTokens(_seal(settings))), SystemClock(), grants)
+def _service(servicer: QueryServicer) -> Service:
     descriptor = query_service_pb2.DESCRIPTOR.services_by_name["QueryService"]
     return Service.of(descriptor, add_QueryServiceServicer_to_server, servicer)
 

@@ -48,12 +48,20 @@ class Cap:
 
     def full(self, now: float) -> bool:
         """Tell whether one more read must be refused at this instant of monotonic seconds."""
-        guarded = now < self.protected_until
-        rate = self.limits.per_second / 2 if guarded else self.limits.per_second
-        self.level = min(self.level + max(now - self.filled, 0.0) * rate, float(self.limits.at_a_time))
+        self.level = self._level(now)
         self.filled = now
-        most = (self.limits.at_a_time + 1) // 2 if guarded else self.limits.at_a_time
-        return self.running >= most or self.level < 1
+        return self.running >= self._most(now) or self.level < 1
+
+    def room(self, now: float) -> int:
+        """Return how many more reads would be let in at this instant, one after another."""
+        return max(min(self._most(now) - self.running, int(self._level(now))), 0)
+
+    def _level(self, now: float) -> float:
+        rate = self.limits.per_second / 2 if now < self.protected_until else self.limits.per_second
+        return min(self.level + max(now - self.filled, 0.0) * rate, float(self.limits.at_a_time))
+
+    def _most(self, now: float) -> int:
+        return (self.limits.at_a_time + 1) // 2 if now < self.protected_until else self.limits.at_a_time
 
     def refused(self, now: float) -> None:
         """Take note that a read was refused."""
@@ -81,6 +89,7 @@ class FallbackGate:
         self._jitter = jitter
         self._all = Cap(limits)
         self._caps: dict[UseCase, Cap] = {case: Cap(limits.share(SHARES.get(case, OTHERS))) for case in UseCase}
+        self.entered = dict.fromkeys(UseCase, 0)  # reads let in since the process began
 
     def enter(self, use_case: UseCase, now: float) -> timedelta | None:
         """Let a read in and return None, or return the time after which to come again. `now`: monotonic seconds."""
@@ -92,7 +101,12 @@ class FallbackGate:
             return self._limits.rest * (1 + self._jitter())
         for cap in caps:
             cap.enter()
+        self.entered[use_case] += 1
         return None
+
+    def room(self, now: float) -> int:
+        """Return how many more reads the whole cap would let in at this instant of monotonic seconds."""
+        return self._all.room(now)
 
     def leave(self, use_case: UseCase) -> None:
         """Take note that a read that was let in is done."""

@@ -35,6 +35,7 @@ from atlas_query_router.answers import (
 from atlas_query_router.backends import Call
 from atlas_query_router.grants import Grants
 from atlas_query_router.grouping import TYPES_OF_A_KEY, aggregate_question, describe_question, plain_figures
+from atlas_query_router.metrics import AnswerMetrics
 from atlas_query_router.paging import Paging
 from atlas_query_router.questions import PositionQuestion, Question, tenants_of
 from atlas_query_router.requests import (
@@ -66,8 +67,18 @@ class AnswerTooLarge(Overloaded):
 class QueryServicer(QueryServiceServicer):
     """Answers the query service. Every call needs a deadline, which goes down to the statements of the stores."""
 
-    def __init__(self, router: Router, tenants: TenantDirectory, paging: Paging, clock: Clock, grants: Grants) -> None:
+    def __init__(
+        self,
+        router: Router,
+        tenants: TenantDirectory,
+        paging: Paging,
+        clock: Clock,
+        grants: Grants,
+        *,
+        metrics: AnswerMetrics | None = None,
+    ) -> None:
         self._router = router
+        self._metrics = metrics or AnswerMetrics()
         self._grants = grants
         self._tenants = tenants
         self._paging = paging
@@ -190,12 +201,15 @@ class QueryServicer(QueryServiceServicer):
         _check_identity(tenant, question)
         call = Call(tenant, received, deadline, requirement.want_session_token, tuple(others))
         try:
-            return await self._router.answer(question, requirement, call)
+            answer = await self._router.answer(question, requirement, call)
         except Refusal as refused:
+            self._metrics.passed_over(refused.certificate.fallbacks)
             error = refused.error
             if late and type(error) is NotFreshEnough:
                 error = DeadlinePassed(f"the copy does not cover the position in time: {error}")
             raise certified(error, refused.certificate) from None
+        self._metrics.answered(answer.certificate)
+        return answer
 
     async def _certify(self, answer: Answer, context: Context) -> fpb.Freshness:
         freshness = message_of(answer.certificate)

@@ -9,14 +9,14 @@ terraform {
 
 data "aws_region" "this" {}
 
-# The metric is what the lag monitor's board says, sent by an OpenTelemetry collector with the CloudWatch EMF exporter under this
-# namespace. Missing data is an alarm: unknown never counts as fresh.
+# The metric is what the lag monitor's board says: an OpenTelemetry collector reads the service's metrics port (docs/metrics.md) and
+# sends it with the CloudWatch EMF exporter under this namespace. Missing data is an alarm: unknown never counts as fresh.
 resource "aws_cloudwatch_metric_alarm" "staleness" {
   for_each            = var.limits
   alarm_name          = "${var.name}-staleness-${each.key}"
   alarm_description   = "The proven staleness of ${each.key} is above its limit, or unknown."
   namespace           = "Atlas/${var.name}"
-  metric_name         = "atlas_freshness_age_seconds"
+  metric_name         = "atlas_copy_staleness_seconds"
   dimensions          = { source = each.key }
   statistic           = "Maximum"
   period              = 60
@@ -35,7 +35,7 @@ resource "aws_cloudwatch_dashboard" "this" {
       type = "metric", x = 0, y = index * 6, width = 24, height = 6
       properties = {
         title   = "Proven staleness of ${source}"
-        metrics = [["Atlas/${var.name}", "atlas_freshness_age_seconds", "source", source, { stat = "Maximum" }]]
+        metrics = [["Atlas/${var.name}", "atlas_copy_staleness_seconds", "source", source, { stat = "Maximum" }]]
         region  = data.aws_region.this.id
         period  = 60
         view    = "timeSeries"
