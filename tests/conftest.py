@@ -33,7 +33,8 @@ async def stack() -> AsyncIterator[LocalStack]:
 @pytest.fixture(scope="session")
 async def atlas(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Launched]:
     """Every service over the stack; shared likewise."""
-    async with launched(stack, directory=tmp_path_factory.mktemp("services"), sample_ratio=1.0) as running:
+    directory = tmp_path_factory.mktemp("services")
+    async with launched(stack, directory=directory, sample_ratio=1.0, metrics=True) as running:
         yield running
 
 

@@ -60,22 +60,31 @@ async def launched(
     directory: Path,
     ports: Mapping[str, int] | None = None,
     sample_ratio: float = 0.01,
+    metrics: bool = False,
     links: Links | None = None,
     programs: Mapping[str, Sequence[str]] | None = None,
 ) -> AsyncIterator[Launched]:
     """Run the keeper once, start the services on free ports (or the given ones) and yield when all are ready.
 
-    The stack must have its migrations. With `links` every service reaches what it calls through a relay, and so can
-    clients (`client->ingest` and so on). `programs` has what Python is given in the place of a service's own
-    module. On exit the services drain; the stack goes on. Raises PartFailed.
+    The stack must have its migrations. With `metrics` each service serves its metrics. With `links` every service
+    reaches what it calls through a relay, and so can clients (`client->ingest` and so on). `programs` has what Python
+    is given in the place of a service's own module. On exit the services drain; the stack goes on. Raises PartFailed.
     """
     directory.mkdir(parents=True, exist_ok=True)
     stores = stores_of(stack)
     await run_keeper(stores, directory / "logs")
-    chosen = assign_in(directory, SERVICES, ports or {})
+    measured = {name: f"{name}-metrics" for name in SERVICES if metrics}
+    taken = assign_in(directory, (*SERVICES, *measured.values()), ports or {})
+    chosen = {name: taken[name] for name in SERVICES}
     detours = {} if links is None else await _detours(links, {**stack.ports, **chosen})
     async with running_platform(
-        stores, chosen, directory, sample_ratio=sample_ratio, detours=detours, programs=programs
+        stores,
+        chosen,
+        directory,
+        sample_ratio=sample_ratio,
+        metrics_ports={name: taken[port] for name, port in measured.items()},
+        detours=detours,
+        programs=programs,
     ) as platform:
         yield Launched(stack, platform)
 

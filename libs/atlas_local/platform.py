@@ -39,6 +39,7 @@ class Platform:
     services: Mapping[str, ChildProcess]
     addresses: Mapping[str, str]
     trace_directory: Path
+    metrics: Mapping[str, str]  # where each service's metrics are served, by service; empty: nowhere
 
     @property
     def gateway_url(self) -> str:
@@ -51,9 +52,9 @@ class Platform:
 
 
 def environments(
-    stores: Stores, addresses: Mapping[str, str], traces: Path, sample_ratio: float
+    stores: Stores, addresses: Mapping[str, str], traces: Path, sample_ratio: float, metrics: Mapping[str, str]
 ) -> dict[str, dict[str, str]]:
-    """Return the settings of each service as environment variables."""
+    """Return the settings of each service as environment variables; a service without metrics is not in `metrics`."""
     special = {
         "ingest": {"POSTGRES_DSN": stores.primary["atlas_ingest"], "QUERY_ROUTER": addresses["query-router"]},
         "lag-monitor": {
@@ -83,6 +84,7 @@ def environments(
             for key, text in {
                 **common,
                 "ADDRESS": addresses[name],
+                "METRICS_ADDRESS": metrics.get(name, ""),
                 "TRACE_FILE": str(traces / f"{name}.jsonl"),
                 **special[name],
             }.items()
@@ -104,19 +106,22 @@ async def running_platform(
     directory: Path,
     *,
     sample_ratio: float = 0.01,
+    metrics_ports: Mapping[str, int] | None = None,
     detours: Mapping[str, Mapping[int, int]] | None = None,
     programs: Mapping[str, Sequence[str]] | None = None,
 ) -> AsyncIterator[Platform]:
     """Start every service and yield once all are ready; on exit they drain, callers before what they call.
 
-    `ports` has one for each of SERVICES; logs and traces lie below `directory`. `detours` has by service the port that
-    it goes to instead of one in its settings, `programs` what Python is given instead of `-m` and its module. Raises
-    PartFailed naming the service that did not start; nothing is left behind then.
+    `ports` has one for each of SERVICES, `metrics_ports` one for each whose metrics are served; logs and traces lie
+    below `directory`. `detours` has by service the port that it goes to instead of one in its settings, `programs` what
+    Python is given instead of `-m` and its module. Raises PartFailed naming the service that did not start; nothing is
+    left behind then.
     """
     traces, logs = directory / "traces", directory / "logs"
     traces.mkdir(parents=True, exist_ok=True)
     addresses = {name: f"{HOST}:{ports[name]}" for name in SERVICES}
-    settings = environments(stores, addresses, traces, sample_ratio)
+    metrics = {name: f"{HOST}:{port}" for name, port in (metrics_ports or {}).items()}
+    settings = environments(stores, addresses, traces, sample_ratio, metrics)
     async with AsyncExitStack() as stack:
         services = {
             name: _service(
@@ -136,7 +141,7 @@ async def running_platform(
                     group.create_task(service.start(), name=f"start-{service.name}")
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
-        yield Platform(services, addresses, traces)
+        yield Platform(services, addresses, traces, {name: f"http://{at}/metrics" for name, at in metrics.items()})
 
 
 def _service(

@@ -20,6 +20,8 @@ from atlaskit.errors import NotBuilt, Unavailable
 from atlaskit.rpc.errors import batch_error_of
 from atlaskit.rpc.freshness_metadata import send_freshness
 from atlaskit.rpc.server import Service, serving
+from atlaskit.telemetry.metrics import NO_METER
+from opentelemetry.metrics import Meter
 from opentelemetry.trace import Tracer
 
 
@@ -195,9 +197,12 @@ class SmallServices:
     async def served(
         self,
         tracer: Tracer | None = None,
+        meter: Meter = NO_METER,
         drain: timedelta = timedelta(seconds=5),
         draining: asyncio.Event | None = None,
     ) -> AsyncIterator[str]:
         """Yield the address they are served on."""
-        async with serving(self.listed(), "127.0.0.1:0", drain=drain, tracer=tracer, draining=draining) as port:
+        async with serving(
+            self.listed(), "127.0.0.1:0", drain=drain, tracer=tracer, meter=meter, draining=draining
+        ) as port:
             yield f"127.0.0.1:{port}"

@@ -19,6 +19,7 @@ SERVICES = ("ingest", "query-router", "lag-monitor", "olap-sink", "gateway")
 JOBS = ("keeper", "migrate")
 ALL = (*SERVICES, *JOBS)
 OVERLAYS = ("base", "overlays/dev", "overlays/prod", "overlays/operators")
+PLACES = ("compose", *OVERLAYS)
 SECRETS = "/run/secrets/atlas"
 
 
@@ -95,3 +96,22 @@ def pod_environment(overlay: str, name: str) -> dict[str, str]:
     [source] = container["envFrom"]
     data: dict[str, str] = maps[source["configMapRef"]["name"]]
     return data
+
+
+def environment(place: str, name: str) -> dict[str, str]:
+    """Return the variables of a service in compose or in an overlay."""
+    return compose_environment(name) if place == "compose" else pod_environment(place, name)
+
+
+def port_of(name: str) -> int:
+    """Return the port that a service is called at."""
+    return _port(name, "ATLAS_ADDRESS")
+
+
+def metrics_port_of(name: str) -> int:
+    """Return the port that a service's metrics are read at."""
+    return _port(name, "ATLAS_METRICS_ADDRESS")
+
+
+def _port(name: str, variable: str) -> int:
+    return int(env_file(ROOT / "k8s" / "base" / name / "settings.env")[variable].rpartition(":")[2])

@@ -19,28 +19,19 @@ from unit.deploy.deployments import (
     ALL,
     JOBS,
     OVERLAYS,
+    PLACES,
     ROOT,
     SECRETS,
     SERVICES,
     compose,
-    compose_environment,
     dockerfile,
-    env_file,
+    environment,
+    metrics_port_of,
     objects,
-    pod_environment,
     pod_of,
+    port_of,
     settings_of,
 )
-
-PLACES = ("compose", *OVERLAYS)
-
-
-def environment(place: str, name: str) -> dict[str, str]:
-    return compose_environment(name) if place == "compose" else pod_environment(place, name)
-
-
-def port_of(name: str) -> int:
-    return int(env_file(ROOT / "k8s" / "base" / name / "settings.env")["ATLAS_ADDRESS"].rpartition(":")[2])
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -85,16 +76,16 @@ def test_secrets_are_mounted_where_the_settings_look(name: str) -> None:
 def test_a_port_is_the_same_everywhere(name: str) -> None:
     port = port_of(name)
     instructions = dict(dockerfile(name))
-    assert instructions["EXPOSE"] == str(port)
+    assert instructions["EXPOSE"] == f"{port} {metrics_port_of(name)}"
     assert ("ENV", f"ATLAS_ADDRESS=0.0.0.0:{port}") in dockerfile(name)
     assert re.findall(r"127\.0\.0\.1:(\d+)", instructions["HEALTHCHECK"]) == [str(port)]
     assert compose()["services"][name].get("ports", []) in ([], [f"127.0.0.1:{port}:{port}"])
     for overlay in OVERLAYS:
         [container] = pod_of(overlay, name)["containers"]
-        [opened] = container["ports"]
+        opened = {one["name"]: one["containerPort"] for one in container["ports"]}
         [served] = objects(overlay, "Service")[name]["spec"]["ports"]
-        assert opened["containerPort"] == served["port"] == port
-        assert served["targetPort"] == opened["name"]
+        assert opened == {served["targetPort"]: port, "metrics": metrics_port_of(name)}
+        assert served["port"] == port
 
 
 @pytest.mark.parametrize("name", SERVICES)

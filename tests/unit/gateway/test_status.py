@@ -4,6 +4,7 @@ import asyncio
 import base64
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -21,6 +22,7 @@ from atlaskit.errors import NotFound, NotFreshEnough, Overloaded, TenantUnknown
 from atlaskit.rpc.certificate import certified
 from atlaskit.rpc.deadline import Deadline
 from atlaskit.rpc.server import Service, serving
+from doubles.scrapes import scrape
 
 DESCRIPTOR = query.DESCRIPTOR.services_by_name["QueryService"]
 TENANT = {"X-Tenant-Id": "7"}
@@ -344,3 +346,31 @@ async def test_a_gateway_that_requires_an_identity_answers_nobody_else(target: s
             refused = await client.get("/api/v1/entities/KATL/status", headers=headers)
             assert (refused.status_code, refused.json()["reason"]) == (401, "IDENTITY_REQUIRED")
         assert (await client.get("/api/v1/entities/KATL/status", headers=own)).status_code == 200
+
+
+async def test_requests_are_measured_by_route_and_status_whatever_path_was_asked_for(
+    target: str, router: Router
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        page = f"127.0.0.1:{listener.getsockname()[1]}"
+    settings = Settings(address="127.0.0.1:0", query_target=target, metrics_address=page)
+    router.answers["KATL"] = entity()
+    async with running(settings) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        for path in ("KATL", "KATL", "nobody"):
+            await client.get(f"/api/v1/entities/{path}/status", headers=TENANT)
+        for path in ("/secret/1", "/secret/2", "/readyz"):
+            await client.get(path)
+        await client.request("PROPFIND", "/secret/3")
+        found = await scrape(f"http://{page}/metrics")
+    counts = {
+        (has["http_request_method"], has["http_route"], has["http_response_status_code"]): figure
+        for name, has, figure in found.samples
+        if name == "http_server_request_duration_seconds_count"
+    }
+    route = "/api/v1/entities/{id:path}/status"
+    assert counts == {
+        ("GET", route, "200"): 2,
+        ("GET", route, "404"): 1,
+        ("GET", "", "404"): 2,
+        ("_OTHER", "", "404"): 1,
+    }

@@ -129,3 +129,29 @@ async def test_a_stampede_of_thousands_never_has_more_than_the_cap_on_the_primar
     assert most[REPORT] <= 3
     assert len(admitted) <= 6 + (admitted[-1] - admitted[0]) * 2000.0 + 1
     assert 6 < len(admitted) < calls
+
+
+@given(
+    cap=st.integers(0, 12),
+    rate=st.floats(0.1, 50),
+    steps=st.lists(st.tuples(st.floats(0, 1.5), st.booleans()), max_size=40),
+    pause=st.floats(0, 3),
+)
+def test_the_room_that_is_told_is_what_may_enter_and_telling_it_changes_nothing(
+    cap: int, rate: float, steps: list[tuple[float, bool]], pause: float
+) -> None:
+    told, silent = (FallbackGate(Limits(cap, rate), jitter=lambda: 0.0) for _ in range(2))
+    now, running = 0.0, 0
+    for step, leaves in steps:
+        now += step
+        room = told.room(now)
+        if leaves and running:
+            running -= 1
+            for each in (told, silent):
+                each.leave(DASHBOARD)
+        else:
+            in_told, in_silent = (each.enter(DASHBOARD, now) is None for each in (told, silent))
+            assert in_told == in_silent == (room > 0)
+            running += in_told
+    room = told.room(now + pause)
+    assert entered(told, DASHBOARD, now + pause, cap + 1) == room

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import structlog
 from atlas_olap_sink import patience, repairing
+from atlas_olap_sink.advance import ShardState
+from atlas_olap_sink.sharing import LEDGER_PARTITION
 from atlaskit.kafka.consumer import Partition
 from doubles.change_events import event, history_row
 from doubles.sink_world import SHARDS, TABLE, Killed, Sink, World
@@ -212,3 +214,37 @@ async def test_a_transaction_that_the_primary_does_not_have_whole_does_not_hold_
     assert world.committed() - held_up <= world.engine.rows.keys()
     assert not held_up & world.engine.rows.keys()
     assert [each for each in SHARDS if _claimed(world, each) < 1] == [shard]
+
+
+async def test_a_shard_is_unbalanced_until_its_lost_event_is_repaired_and_its_watermark_grows_old_meanwhile() -> None:
+    world = World(5)
+    world.chance.peril = 0.0
+    sink = await started(world)
+    pipeline, lossy = sink.pipeline, Partition(f"atlas.{TABLE}", SHARDS[0])
+
+    async def step_until(condition: Callable[[], bool], *, repair: bool = False) -> None:
+        for _ in range(200):
+            world.clock.seconds += 1
+            world.pulse()
+            await pipeline.step()
+            if repair:
+                await sink.repairs.carry_out_next()
+            if condition():
+                return
+        raise AssertionError(f"{pipeline.states()} {pipeline.ages()}")
+
+    def old(seconds: float) -> bool:
+        age = pipeline.ages()[lossy]
+        return age is not None and age > seconds
+
+    assert set(pipeline.ages().values()) == {None}
+    await step_until(lambda: None not in pipeline.ages().values())
+    assert set(pipeline.states().values()) == {ShardState.CLAIMING}
+    done = world.primary.commit([SHARDS[0]])
+    world.send(LEDGER_PARTITION, event("ingest_batches", done.ledger))  # and not its row
+    await step_until(lambda: old(30))
+    states = pipeline.states()
+    assert {at for at, state in states.items() if state is ShardState.UNBALANCED} == {lossy}
+    assert sink.repairs.waiting == 1
+    await step_until(lambda: set(pipeline.states().values()) == {ShardState.CLAIMING}, repair=True)
+    await step_until(lambda: not old(10))
