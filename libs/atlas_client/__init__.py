@@ -25,7 +25,7 @@ from atlas_client.answers import (
 from atlas_client.catalogue import HotAttribute, HotState
 from atlas_client.client import AtlasClient
 from atlas_client.columns import ColumnBuilder, Write, batches_of, batches_of_frame, rows_of
-from atlas_client.errors import CallFailed, FilterError
+from atlas_client.errors import CallFailed, FilterError, FilterNotInstalled
 from atlas_client.freshness import Fallback, Freshness, Policy, Requirement, Source, UseCase
 from atlas_client.session import Session
 from atlas_client.values import Scalar, Uint64, ValueType
@@ -45,6 +45,7 @@ __all__ = [
     "EntityPage",
     "Fallback",
     "FilterError",
+    "FilterNotInstalled",
     "Freshness",
     "HistoryPage",
     "HotAttribute",

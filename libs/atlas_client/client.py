@@ -24,6 +24,7 @@ class AtlasClient(Writes, Reads, Catalogue):
     """Writes telemetry and reads it back with a certificate of freshness. Safe for many tasks of one event loop."""
 
     def __init__(self, ingest: aio.Channel, query: aio.Channel, *, caller: str = "", tenant: int | None = None) -> None:
+        self._channels, self._caller = (ingest, query), caller
         identity = metadata_of(caller, tenant)
         Writes.__init__(self, ingest, identity)
         Reads.__init__(self, query, identity)
@@ -44,6 +45,10 @@ class AtlasClient(Writes, Reads, Catalogue):
         async with AsyncExitStack() as stack:
             channels = [await stack.enter_async_context(_channel(target)) for target in (ingest, query)]
             yield cls(*channels, caller=caller, tenant=tenant)
+
+    def for_tenant(self, tenant: int) -> AtlasClient:
+        """Return a client over the same connections that acts for this tenant alone. Raises ValueError."""
+        return AtlasClient(*self._channels, caller=self._caller, tenant=tenant)
 
 
 def _channel(target: str) -> aio.Channel:

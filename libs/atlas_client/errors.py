@@ -71,3 +71,14 @@ class FilterError(ValueError):
         self.problem = problem
         self.line = line
         self.column = column
+
+
+class FilterNotInstalled(ImportError):
+    """A filter in text needs a library that comes with an extra."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "where= needs the library that reads CEL: pip install 'atlas-telemetry[client]' brings it; "
+            "predicate= takes the contract's Predicate without it",
+            name="cel_expr_python",
+        )

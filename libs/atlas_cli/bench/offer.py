@@ -19,6 +19,7 @@ from typing import Any
 from atlas.ingest.v1 import ingest_service_pb2 as pb
 from atlas.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from atlas_client import CallFailed
+from atlas_client.identity import metadata_of
 from grpc import aio
 
 from atlas_cli.bench.batches import Repeated, Request
@@ -31,6 +32,9 @@ IN_FLIGHT_OF_STREAM = 8
 @dataclass(frozen=True, slots=True)
 class Offer:
     """One kind of load. `rate`: calls a second, offered whatever happens; 0: `callers` in a closed loop.
+
+    With a `caller` each unary call says that it comes from there and acts for the tenant of its request; a stream,
+    which carries several tenants, says the first alone.
 
     At most `outstanding` calls wait for an answer; what is due then is not sent, and counted as NOT_SENT."""
 
@@ -45,6 +49,11 @@ class Offer:
     outstanding: int = 5_000
     warm_up: timedelta = timedelta(0)
     seed: int = 1
+    caller: str = ""
+
+    def identity(self, tenant: int | None) -> tuple[tuple[str, str], ...]:
+        """Return what a call says of itself as metadata: nothing without a caller."""
+        return metadata_of(self.caller, tenant) if self.caller else ()
 
     def requests(self) -> Callable[[], Request]:
         """Return what gives the next request, of a tenant drawn by weight."""
@@ -151,7 +160,8 @@ class _Caller:
         if self.counts(intended):
             self.outcome.calls += 1
         try:
-            answer = await self.connection().WriteAttributes(request, timeout=timeout)
+            identity = self.offer.identity(request.tenant_id)
+            answer = await self.connection().WriteAttributes(request, timeout=timeout, metadata=identity)
         except aio.AioRpcError as error:
             self.failed(CallFailed.of(error).reason, intended)
         else:
@@ -209,7 +219,7 @@ async def _stream(call: _Caller, number: int) -> None:
     stub = call.connections[number % len(call.connections)]
     whole = (call.offer.warm_up + call.offer.duration + call.offer.timeout).total_seconds()
     try:
-        async for answer in stub.StreamWriteAttributes(requests(), timeout=whole):
+        async for answer in stub.StreamWriteAttributes(requests(), timeout=whole, metadata=call.offer.identity(None)):
             begun = await sent.get()
             if answer.HasField("error"):
                 call.failed(answer.error.reason, begun)

@@ -18,7 +18,7 @@ from atlas_client import AckLevel, AtlasClient
 from atlas_cli.bench.batches import Repeated, TenantLoad
 from atlas_cli.bench.offer import Offer, Outcome, run, stubs
 from atlas_cli.bench.skew import tenant_shapes
-from atlas_cli.commands.options import Ingest
+from atlas_cli.commands.options import CALLER, Ingest
 from atlas_cli.commands.running import complete
 
 CONNECTIONS = 2
@@ -58,7 +58,7 @@ def bench_command(
 
     async def offered() -> list[Outcome]:
         async with (
-            AtlasClient.connect(ingest=ingest, query=ingest) as client,
+            AtlasClient.connect(ingest=ingest, query=ingest, caller=CALLER) as client,
             stubs(ingest, CONNECTIONS) as connections,
         ):
 
@@ -75,6 +75,7 @@ def bench_command(
                     timeout=timedelta(seconds=timeout),
                     warm_up=timedelta(seconds=warm_up),
                     seed=seed,
+                    caller=CALLER,
                 )
 
             offers = [await offer("bench", tenants, batch, rate)]

@@ -12,7 +12,7 @@ import typer
 from atlas_client import AtlasClient
 
 import atlas_cli
-from atlas_cli.commands.options import Ingest
+from atlas_cli.commands.options import CALLER, Ingest
 from atlas_cli.commands.running import EXIT_REFUSED, complete, fail
 from atlas_cli.loading import Ledger, Options, Report, load, progress_for
 from atlas_cli.sets import SETS, DataSet, inputs_of, read_batches
@@ -73,7 +73,7 @@ async def loaded(data_set: DataSet, paths: list[Path], ingest: str, resume: Path
     """Load these paths and return what was done; the progress goes to standard error."""
     inputs = inputs_of(data_set, paths)
     with Ledger(resume) as ledger:
-        async with AtlasClient.connect(ingest=ingest, query=ingest) as client:
+        async with AtlasClient.connect(ingest=ingest, query=ingest, caller=CALLER) as client:
             return await load(client, data_set, inputs, ledger, progress_for(sys.stderr), options=options)
 
 

@@ -18,6 +18,7 @@ from atlas_local.stack import StackOptions, local_stack
 from rich.console import Console
 
 import atlas_cli
+from atlas_cli.commands.options import CALLER
 from atlas_cli.copies import count_copies
 from atlas_cli.demo.scenes import TENANT, Scene, show_own_writes, show_reads, show_trace
 from atlas_cli.loading import Ledger, load, progress_for
@@ -64,7 +65,7 @@ async def demo(options: StackOptions, console: Console, *, exit_after: bool) -> 
     watch = Stopwatch(console)
     async with (
         everything(options, watch, sample_ratio=1.0) as running,
-        AtlasClient.connect(ingest=running.ingest, query=running.query) as atlas,
+        AtlasClient.connect(ingest=running.ingest, query=running.query, caller=CALLER) as atlas,
     ):
         scene = Scene(console, atlas, running)
         token = await _load(scene, watch)
@@ -95,7 +96,7 @@ async def _load(scene: Scene, watch: Stopwatch) -> str:
 async def _show_counts(scene: Scene, tenant_id: int, token: str) -> None:
     """Print what each copy holds of the two sets, once the copies have caught up with the load."""
     for source in (Source.REPLICA, Source.OLAP):
-        await scene.atlas.wait_for_position(tenant_id, token, source, timeout=_CAUGHT_UP)
+        await scene.atlas.for_tenant(tenant_id).wait_for_position(tenant_id, token, source, timeout=_CAUGHT_UP)
     stack = scene.running.stack
     scene.console.print("\n[bold]The same values in every copy[/bold]")
     for name in FILES:

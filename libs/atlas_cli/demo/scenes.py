@@ -35,10 +35,10 @@ async def show_reads(scene: Scene, tenant_id: int, token: str) -> list[EntityAns
     table = Table(title=f"{STATION}, read under three use cases", title_justify="left")
     for heading in ("use case", "source", "proven staleness", "temp_c", "observed", "session token"):
         table.add_column(heading, overflow="fold")
-    answers = []
+    answers, atlas = [], scene.atlas.for_tenant(tenant_id)
     for use_case in USE_CASES:
         requirement = Requirement(use_case=use_case, policy=Policy.WAIT, at_least_token=token, want_session_token=True)
-        answer = await scene.atlas.get_entity(tenant_id, STATION, freshness=requirement, timeout=_PATIENCE)
+        answer = await atlas.get_entity(tenant_id, STATION, freshness=requirement, timeout=_PATIENCE)
         table.add_row(use_case.name, *_row(answer))
         answers.append(answer)
     scene.console.print(table)
@@ -62,14 +62,15 @@ def _row(answer: EntityAnswer) -> tuple[str, ...]:
 async def show_own_writes(scene: Scene) -> Written:
     """Write a value for each source, read it back from there by its token at once, and return the last write."""
     tenant = await scene.atlas.create_tenant(OWN)
+    atlas = scene.atlas.for_tenant(tenant.tenant_id)
     scene.console.print("\n[bold]Read your own write, from each copy[/bold]")
     for number, source in enumerate(SOURCES, start=1):
         row = Write("sensor-1", "reading", number, datetime.now(UTC), asset_type="sensor")
-        written = await scene.atlas.write_rows(tenant.tenant_id, [row])
+        written = await atlas.write_rows(tenant.tenant_id, [row])
         wanted = Requirement(
             use_case=UseCase.ANALYTICS, policy=Policy.WAIT, at_least_token=written.token, only_source=source
         )
-        answer = await scene.atlas.get_entity(tenant.tenant_id, "sensor-1", freshness=wanted, timeout=_PATIENCE)
+        answer = await atlas.get_entity(tenant.tenant_id, "sensor-1", freshness=wanted, timeout=_PATIENCE)
         read = answer.entity.values["reading"].value
         if read != number:
             raise AssertionError(f"wrote {number} and read {read!r} from {source}: {answer.freshness}")

@@ -133,6 +133,7 @@ class _Loading:
         self._progress = progress
         self._options = options
         self._tenants: dict[str, Tenant] = {}
+        self._clients: dict[int, AtlasClient] = {}  # each acts for its tenant alone
         self._lanes: dict[str, _Lane] = {}
         self.report = Report()
 
@@ -190,11 +191,11 @@ class _Loading:
 
     async def _written(self, parcel: Parcel, tenant: Tenant, request_id: str) -> Written:
         limit = self._options.call_timeout
+        if (client := self._clients.get(tenant.tenant_id)) is None:
+            client = self._clients[tenant.tenant_id] = self._client.for_tenant(tenant.tenant_id)
         try:
             return await self._patiently(
-                lambda: self._client.write_columns(
-                    tenant.tenant_id, parcel.columns, request_id=request_id, timeout=limit
-                )
+                lambda: client.write_columns(tenant.tenant_id, parcel.columns, request_id=request_id, timeout=limit)
             )
         except CallFailed as failure:
             batch = parcel.batch

@@ -73,7 +73,7 @@ class Slow:
         self._seconds = seconds
         self._turn = asyncio.Lock()
 
-    async def WriteAttributes(self, request: Any, timeout: float) -> pb.WriteAttributesResponse:  # noqa: N802
+    async def WriteAttributes(self, request: Any, timeout: float, metadata: object) -> pb.WriteAttributesResponse:  # noqa: N802
         async with self._turn:
             await asyncio.sleep(self._seconds)
         return pb.WriteAttributesResponse(stored_count=1)
