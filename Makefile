@@ -127,7 +127,15 @@ answers: build/protos ## Load all four sets and ask the forty questions with kno
 	@test -n "$(DATA)" || { echo 'say where the sets are: make answers DATA=/path/to/data' >&2; exit 2; }
 	$(BIN)/atlas answers "$(DATA)" $(if $(SETS),--sets $(SETS)) $(if $(TWICE),--twice) $(if $(EVERYWHERE),--everywhere)
 
-.PHONY: bench bench-ingest bench-freshness bench-hot
+.PHONY: bench bench-ingest bench-freshness bench-hot bench-query bench-promotion
+bench-promotion: build/protos ## Commits while attributes are promoted and filled in beside them (2 minutes); RATE=0 for all there is room for
+	@mkdir -p build/bench && $(BIN)/python -m benchmarks.hot_promotion --entities $(or $(ENTITIES),100000) $(if $(RATE),--rate $(RATE)) | grep -v '\[info' > build/bench/hot.notes
+	@cat build/bench/hot.notes && $(BIN)/python -m benchmarks.figures
+
+bench-query: build/protos ## P18 to P21 of reads through the router, in all copies (3 minutes); ENTITIES=1000000 for the whole (10), DATA_DIR=... keeps it
+	@$(BIN)/python -m benchmarks.query --entities $(or $(ENTITIES),50000) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
+	@$(BIN)/python -m benchmarks.figures
+
 bench-hot: build/protos ## Filters on current values, by slots, documents and history (1 minute); ENTITIES=1000000 for the whole (6 minutes)
 	@$(BIN)/python -m benchmarks.hot_attributes --entities $(or $(ENTITIES),50000)
 	@$(BIN)/python -m benchmarks.figures
@@ -141,7 +149,7 @@ bench-ingest: build/protos ## P1 to P7 and P22 of ingest beside their baselines 
 	@$(BIN)/python benchmarks/ingest_stages.py | tee build/bench/ingest.notes
 	@$(BIN)/python -m benchmarks.figures
 
-bench: bench-ingest bench-freshness bench-hot ## Every benchmark; the figures go to docs/benchmarks.md
+bench: bench-ingest bench-freshness bench-hot bench-promotion bench-query ## Every benchmark; the figures go to docs/benchmarks.md
 
 # The validators, each set in an environment of its own: checkov would hold the others at old versions.
 build/deploy/installed: requirements/deploy.lock requirements/checkov.lock build/installed

@@ -16,6 +16,11 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "build" / "bench"
 PAGE = ROOT / "docs" / "benchmarks.md"
 SECTION = "\n## "
+NOTES = {
+    "hot": "What a promotion does to commits (`make bench-promotion`): milliseconds from when each was due:",
+    "ingest": "Where the time of a batch goes, CPU microseconds a value:",
+    "query": "Milliseconds by source, question and way; `same`: the router's statement, straight at the store:",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ def section(path: Path) -> list[str]:
         "| # | ours / baseline | ratio | range | goal | detail | when, UTC |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, row in sorted(known.items(), key=lambda item: (int(item[0][1:].rstrip("ab")), item[0])):
+    for name, row in sorted(known.items(), key=lambda item: (int(item[0][1:].rstrip("abc")), item[0])):
         figure = Figure(**row)
         spread = f"{figure.low:.2f} to {figure.high:.2f}, {figure.pairs} pairs"
         lines.append(
@@ -110,7 +115,7 @@ def section(path: Path) -> list[str]:
             f"{figure.when.removesuffix('+00:00')} |"
         )
     if (notes := path.with_suffix(".notes")).exists():
-        lines += ["", "Where the time of a batch goes, CPU microseconds a value:", "", "```"]
+        lines += ["", NOTES.get(path.stem, "Beside it:"), "", "```"]
         lines += [*notes.read_text("utf-8").splitlines(), "```"]
     return lines
 

@@ -1,7 +1,9 @@
-"""What promotion does to ingest: `python -m benchmarks.hot_promotion [--entities 100000]`.
+"""What promotion does to ingest: `make bench-promotion`.
 
 Commits of three writers: alone, while an attribute is promoted and filled in, and afterwards with one and with four
-promoted attributes of ten. Also how fast a backfill is.
+promoted attributes of ten. Also how fast a backfill is. Writes come at a rate, and each counts from when it was due;
+with rate 0 each writer goes on as soon as it can, which tells what there is room for. Beside the longest commit stands
+the longest that a session waited for a lock: a promotion could hold others up by a lock, all else is the machine.
 """
 
 from __future__ import annotations
@@ -37,8 +39,11 @@ from benchmarks.hot_attributes import quantile
 
 LIMIT = timedelta(seconds=60)
 ATTRIBUTES = 10
+SECONDS = 100_000  # of event time from one phase to the next
 WRITERS = 3
 BEGIN_US = 1_767_225_600_000_000
+LOOK = 0.005  # seconds
+WAITING = "SELECT max(extract(epoch FROM clock_timestamp() - waitstart))::float8 * 1000 FROM pg_locks WHERE NOT granted"
 READY = "SELECT count(*) FROM hot_attribute_slots WHERE state <> 'BACKFILLING'"
 
 
@@ -49,6 +54,29 @@ class Site(NamedTuple):
     writers: Sequence[StoreWriter]
     entities: int
     rows: int
+    rate: int  # values a second; 0: as many as there is room for
+
+
+class LockWaits:
+    """The longest time that a session was seen waiting for a lock, looked at every few milliseconds."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+
+    async def watch(self, dsn: str) -> None:
+        """Look until cancelled."""
+        connection = await asyncpg.connect(dsn)
+        try:
+            while True:
+                self.longest = max(self.longest, await connection.fetchval(WAITING) or 0.0)
+                await asyncio.sleep(LOOK)
+        finally:
+            await connection.close()
+
+    def taken(self) -> float:
+        """Return the longest since it was asked before, in milliseconds."""
+        longest, self.longest = self.longest, 0.0
+        return longest
 
 
 def batch_of(site: Site, first: int, second: int) -> WriteBatch:
@@ -83,26 +111,34 @@ async def _commit(writer: StoreWriter, batch: WriteBatch) -> float:
 
 
 async def written(site: Site, running: Callable[[], bool], second: int) -> list[float]:
-    """Return how long each commit took, in milliseconds, while `running`."""
+    """Return how long each commit took from when it was due, in milliseconds, while `running`.
+
+    Each writer has a part of the entities, so that none waits for the rows of another."""
+    every = WRITERS * site.rows / site.rate if site.rate else 0.0
+    part = site.entities // WRITERS
 
     async def one(number: int, writer: StoreWriter) -> list[float]:
-        times, first = list[float](), number * 1_000_003
+        times, begun = list[float](), time.perf_counter() + number * every / WRITERS
         while running():
-            first += site.rows // ATTRIBUTES
-            times.append(await _commit(writer, batch_of(site, first % site.entities, second + len(times))))
+            due = begun + len(times) * every if every else time.perf_counter()
+            await asyncio.sleep(max(due - time.perf_counter(), 0.0))
+            first = number * part + len(times) * site.rows // ATTRIBUTES % (part - site.rows // ATTRIBUTES)
+            await _commit(writer, batch_of(site, first, second + len(times)))
+            times.append((time.perf_counter() - due) * 1000)
         return times
 
     return [took for part in await asyncio.gather(*map(one, range(WRITERS), site.writers)) for took in part]
 
 
-async def told(name: str, site: Site, running: Callable[[], bool], second: int) -> None:
+async def told(name: str, site: Site, waits: LockWaits, running: Callable[[], bool], second: int) -> None:
     """Write while `running` and print how that went."""
-    began = time.perf_counter()
+    began, _ = time.perf_counter(), waits.taken()
     times = await written(site, running, second)
     rate = len(times) * site.rows / (time.perf_counter() - began)
     half, most = quantile(times, 0.5), quantile(times, 0.99)
     say(
-        f"{name:34} {rate:9,.0f} values/s  p50 {half:6.1f}  p99 {most:6.1f}  longest {max(times):6.1f} ms  {len(times)}"
+        f"{name:30} {rate:9,.0f} values/s  p50 {half:6.1f}  p99 {most:6.1f}  longest {max(times):6.1f}  "
+        f"for a lock {waits.taken():6.1f} ms  {len(times)} commits"
     )
 
 
@@ -117,24 +153,34 @@ def for_seconds(seconds: float) -> Callable[[], bool]:
     return running
 
 
-async def promoted(
-    site: Site, attributes: HotAttributes, wake: Callable[[], None], ready: Callable[[int], Awaitable[bool]], key: int
-) -> None:
+class Promotion(NamedTuple):
+    """What promotes: the catalogue, the call that tells the backfill, and one that counts what is filled."""
+
+    attributes: HotAttributes
+    wake: Callable[[], None]
+    ready: Callable[[int], Awaitable[bool]]
+
+
+async def promoted(site: Site, waits: LockWaits, promotion: Promotion, key: int) -> None:
     """Promote an attribute while writes go on, and print how they did until it was READY."""
     begun, done = time.perf_counter(), False
 
     async def fill() -> None:
         nonlocal done
         await asyncio.sleep(0.5)
-        await attributes.promote(Attribute(site.tenant.tenant_id, "drive", f"a{key}"), ValueType.DOUBLE, LIMIT)
-        wake()
-        while not await ready(key + 1):  # noqa: ASYNC110  # of a table
+        await promotion.attributes.promote(
+            Attribute(site.tenant.tenant_id, "drive", f"a{key}"), ValueType.DOUBLE, LIMIT
+        )
+        promotion.wake()
+        while not await promotion.ready(key + 1):  # noqa: ASYNC110  # of a table
             await asyncio.sleep(0.1)
         done = True
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(fill())
-        tasks.create_task(told(f"while attribute {key + 1} is promoted", site, lambda: not done, 1000 * (key + 1)))
+        tasks.create_task(
+            told(f"while attribute {key + 1} is promoted", site, waits, lambda: not done, SECONDS * (key + 1))
+        )
     took = time.perf_counter() - begun - 0.5
     say(f"  {site.entities:,} entities filled beside that in {took:.1f} s, {site.entities / took:,.0f} a second")
 
@@ -151,22 +197,27 @@ async def measure(options: argparse.Namespace) -> None:
         tenant = await Tenants(pool).create("promotion", EntityIdentity.NUMBERED, 10, 1000, LIMIT)
         store = PostgresStore(dsn)
         writers = [await stack.enter_async_context(store.writer()) for _ in range(WRITERS)]
-        site = Site(tenant, writers, options.entities, options.rows)
+        site = Site(tenant, writers, options.entities, options.rows, options.rate)
         await loaded(site)
         pace = Pace(options.batch, 1.0, timedelta(seconds=5))
         backfill = await stack.enter_async_context(backfilling(pool, partial(open_writer, dsn), pace))
-        attributes = HotAttributes(pool, budget=10)
         superuser = await asyncpg.connect(cluster.primary.dsn())
 
         async def ready(count: int) -> bool:
             return bool(await superuser.fetchval(READY) >= count)
 
-        await told("warming up", site, for_seconds(2), 1)
-        await told("nothing promoted", site, for_seconds(options.seconds), 500)
-        for key in range(4):
-            await promoted(site, attributes, backfill.wake, ready, key)
-            if key in {0, 3}:
-                await told(f"{key + 1} of 10 promoted", site, for_seconds(options.seconds), 1000 * (key + 1) + 500)
+        promotion = Promotion(HotAttributes(pool, budget=10), backfill.wake, ready)
+        waits = LockWaits()
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(waits.watch(cluster.primary.dsn()))
+            await told("warming up", site, waits, for_seconds(2), 1)
+            await told("nothing promoted", site, waits, for_seconds(options.seconds), SECONDS // 2)
+            for key in range(4):
+                await promoted(site, waits, promotion, key)
+                if key in {0, 3}:
+                    after = SECONDS * (key + 1) + SECONDS // 2
+                    await told(f"{key + 1} of 10 promoted", site, waits, for_seconds(options.seconds), after)
+            watching.cancel()
         await superuser.close()
 
 
@@ -176,6 +227,7 @@ def main() -> None:
     parser.add_argument("--entities", type=int, default=50_000)
     parser.add_argument("--rows", type=int, default=1000, help="values of one commit")
     parser.add_argument("--batch", type=int, default=200, help="entities of one transaction of a backfill")
+    parser.add_argument("--rate", type=int, default=50_000, help="values a second; 0: as many as there is room for")
     parser.add_argument("--seconds", type=float, default=5)
     asyncio.run(measure(parser.parse_args()))
 

@@ -30,14 +30,19 @@ async def apply_migrations(stack: LocalStack) -> None:
     """Bring both stores to the newest schema, make the topics, give the roles their password and start the connector.
 
     Repeatable: what is there already is left as it is. Raises PartFailed with what the step said."""
+    await apply_schemas(stack)
+    await register_connector(stack)
+
+
+async def apply_schemas(stack: LocalStack) -> None:
+    """Do all of `apply_migrations` but the connector: what is written until that runs is not in the stream."""
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(migrate_primary(stack.primary, stack.data_dir / "logs"), name="migrate-postgres")
-            group.create_task(_clickhouse(stack), name="migrate-clickhouse")
+            group.create_task(migrate_clickhouse(stack), name="migrate-clickhouse")
             group.create_task(_topics(stack), name="topics")
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
-    await register_connector(stack)
 
 
 async def _topics(stack: LocalStack) -> None:
@@ -78,8 +83,9 @@ async def migrate_primary(primary: PostgresServer, logs: Path) -> None:
     await primary.run_file(_SET_PASSWORDS)
 
 
-async def _clickhouse(stack: LocalStack) -> None:
-    url = f"clickhouse+http://{HOST}:{stack.ports['clickhouse']}/{CLICKHOUSE_DATABASE}"
+async def migrate_clickhouse(stack: LocalStack, database: str = CLICKHOUSE_DATABASE) -> None:
+    """Bring a database of ClickHouse, made if there is none, to the newest schema. Repeatable; raises PartFailed."""
+    url = f"clickhouse+http://{HOST}:{stack.ports['clickhouse']}/{database}"
     await _migrate("clickhouse", url, stack.data_dir / "logs")
 
 

@@ -108,11 +108,14 @@ async def open_pool(
     application_name: str = "atlas",
     statement_limit: timedelta = STATEMENT_LIMIT,
     idle_limit: timedelta = timedelta(minutes=5),
+    leaves_nothing: bool = False,
 ) -> AsyncIterator[Pool]:
     """Yield a pool. With `min_size` 0 it opens even when the server is away; the first lease tells then.
 
-    `statement_limit` bounds each statement at the server too, so that one whose client died ends. On exit connections
-    close; those still lent after 5 s are cut off.
+    `statement_limit` bounds each statement at the server too, so that one whose client died ends. `leaves_nothing`: who
+    borrows sets and locks for a transaction at most, so a session that comes back need not be reset, which would be one
+    more way to the server and back; a transaction left open is rolled back all the same. On exit connections close;
+    those still lent after 5 s are cut off.
     """
     settings = {
         "application_name": application_name,
@@ -128,12 +131,17 @@ async def open_pool(
             timeout=CONNECT_LIMIT.total_seconds(),
             max_inactive_connection_lifetime=idle_limit.total_seconds(),
             server_settings=settings,
+            reset=_nothing if leaves_nothing else None,
         )
         await pool
     try:
         yield Pool(pool)
     finally:
         await _close(pool)
+
+
+async def _nothing(_: Any) -> None:
+    return
 
 
 async def _close(pool: asyncpg.Pool[Row]) -> None:

@@ -32,13 +32,16 @@ _SQL: Final = load(Path(__file__).parent / "queries")
 
 
 @asynccontextmanager
-async def reading(pool: Pool, tenant_ids: Sequence[int], limit: timedelta) -> AsyncIterator[Reader]:
+async def reading(
+    pool: Pool, tenant_ids: Sequence[int], limit: timedelta, *, planned_anew: bool = False
+) -> AsyncIterator[Reader]:
     """Lend a connection in a read-only transaction for reads of these tenants. The block should take at most `limit`.
 
-    Cancelled, the running statement is cancelled at the server.
+    `planned_anew`: each statement is planned for its values, for those whose best plan depends on them. Cancelled, the
+    running statement is cancelled at the server.
     """
     async with pool.lease(limit) as session, session.transaction(isolation="read_committed", readonly=True):
-        yield Reader(session, tenant_ids, limit)
+        yield Reader(session, tenant_ids, limit, planned_anew=planned_anew)
 
 
 class Reader:
@@ -47,13 +50,18 @@ class Reader:
     Every statement takes at most the limit, and raises the errors of `atlaskit.postgres.errors`.
     """
 
-    def __init__(self, session: Session, tenant_ids: Sequence[int], limit: timedelta) -> None:
+    def __init__(
+        self, session: Session, tenant_ids: Sequence[int], limit: timedelta, *, planned_anew: bool = False
+    ) -> None:
         self._session = session
         self._tenant_id = tenant_ids[0]
         self._limit = limit
         self.slotted: tuple[str, ...] = ()
-        # Zero would mean no limit at all.
-        self._settings = (",".join(map(str, tenant_ids)), str(max(int(limit.total_seconds() * 1000), 1)))
+        self._settings = (
+            ",".join(map(str, tenant_ids)),
+            str(max(int(limit.total_seconds() * 1000), 1)),  # zero would mean no limit at all
+            "force_custom_plan" if planned_anew else "auto",
+        )
 
     async def probe_primary(self, clock: Clock) -> PrimaryRead:
         """Return which server this is, with the boot instants around the question."""
@@ -92,22 +100,23 @@ class Reader:
 
         An empty `attributes` asks for all of them, of which at most `most` come.
         """
-        if attributes:
-            found = await self._page(entity_id - 1, entity_id, 1, attributes, as_of)
-        else:
-            rows = await self._session.fetch(
-                _SQL["entity_with_all_values"],
-                self._tenant_id, entity_id, as_of or FOREVER, most,
-                limit=self._limit,
-            )  # fmt: skip
-            found = self._entities(rows)
+        name = "entity_with_values" if attributes else "entity_with_all_values"
+        instant = as_of or FOREVER
+        values: tuple[object, object] = (list(attributes), instant) if attributes else (instant, most)
+        rows = await self._session.fetch(_SQL[name], self._tenant_id, entity_id, *values, limit=self._limit)
+        found = self._entities(rows)
         return found[0] if found else None
 
     async def entities(
         self, after: int, count: int, *, attributes: Collection[str] = (), as_of: datetime | None = None
     ) -> list[EntityState]:
         """Return up to `count` entities with ids above `after` in order of id, each with these of its values."""
-        return await self._page(after, MAX_ENTITY_ID, count, attributes, as_of)
+        rows = await self._session.fetch(
+            _SQL["entities_with_values"],
+            self._tenant_id, after, MAX_ENTITY_ID, count, list(attributes), as_of or FOREVER,
+            limit=self._limit,
+        )  # fmt: skip
+        return self._entities(rows)
 
     async def history(
         self,
@@ -182,16 +191,6 @@ class Reader:
         """Return the groups that a search asks for, by their keys. Their tenants are those of the probe."""
         text, values = grouped(search)
         return groups(search, await self._session.fetch(text, *values, limit=self._limit))
-
-    async def _page(
-        self, above: int, through: int, count: int, attributes: Collection[str], as_of: datetime | None
-    ) -> list[EntityState]:
-        rows = await self._session.fetch(
-            _SQL["entities_with_values"],
-            self._tenant_id, above, through, count, list(attributes), as_of or FOREVER,
-            limit=self._limit,
-        )  # fmt: skip
-        return self._entities(rows)
 
     def _entities(self, rows: Sequence[Row]) -> list[EntityState]:
         groups = (list(group) for _, group in groupby(rows, key=lambda row: row["entity_id"]))

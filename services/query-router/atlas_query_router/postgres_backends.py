@@ -41,7 +41,8 @@ class PrimaryBackend:
         self._clock = clock
 
     async def read(self, question: Question, call: Call, worth: Callable[[Proof | None], bool]) -> Reply:
-        async with reading(self._pool, call.tenant_ids, call.deadline.require("reading the primary")) as reader:
+        limit = call.deadline.require("reading the primary")
+        async with reading(self._pool, call.tenant_ids, limit, planned_anew=by_values(question)) as reader:
             probe = await reader.probe_primary(self._clock)
             if probe.in_recovery:
                 await self._pool.renew()  # the name led to a standby when this was opened
@@ -75,7 +76,8 @@ class ReplicaBackend:
         self._board = board
 
     async def read(self, question: Question, call: Call, worth: Callable[[Proof | None], bool]) -> Reply:
-        async with reading(self._pool, call.tenant_ids, call.deadline.require("reading the replica")) as reader:
+        limit = call.deadline.require("reading the replica")
+        async with reading(self._pool, call.tenant_ids, limit, planned_anew=by_values(question)) as reader:
             probe = await reader.probe_replica()
             if not probe.in_recovery:
                 await self._pool.renew()  # it was promoted under us: the replica is another server now
@@ -100,6 +102,11 @@ class ReplicaBackend:
         read = ReplicaRead(seen.replayed, seen.in_recovery, seen.system_identifier, streams, seen.receiver_timeline)
         reached = None if known is None else prove_replica(known, read)
         return lambda _: reached
+
+
+def by_values(question: Question) -> bool:
+    """Tell whether the best way to an answer depends on the values asked for: one plan for all may be much worse."""
+    return isinstance(question, EntitySearch | GroupSearch)
 
 
 async def answer(reader: Reader, tenant: Tenant, question: Question) -> Rows:

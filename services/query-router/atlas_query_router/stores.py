@@ -43,7 +43,9 @@ async def open_stores(settings: Settings, kind: QueryClass) -> AsyncIterator[Sto
     async with AsyncExitStack() as stack:
 
         async def pool(dsn: str, connections: int) -> Pool:
-            opened = open_pool(dsn, max_size=connections, application_name=name, statement_limit=share.limit)
+            opened = open_pool(
+                dsn, max_size=connections, application_name=name, statement_limit=share.limit, leaves_nothing=True
+            )
             return await stack.enter_async_context(opened)
 
         yield Stores(

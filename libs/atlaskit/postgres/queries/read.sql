@@ -3,14 +3,15 @@
 -- newer than its snapshot, and the claim false.
 
 -- name: probe_primary
--- Which server this is, how far its log is flushed, and the tenant and the limit of the statements that follow.
+-- Which server this is, how far its log is flushed; and of the statements that follow tenant, limit, and how they are planned.
 SELECT
     (pg_control_system()).system_identifier AS system_identifier,
     pg_is_in_recovery() AS in_recovery,
     CASE WHEN NOT pg_is_in_recovery() THEN ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer END AS timeline,
     CASE WHEN NOT pg_is_in_recovery() THEN (pg_current_wal_flush_lsn() - '0/0')::bigint END AS position,
     set_config('atlas.tenant_id', $1, true) AS tenant_id,
-    set_config('statement_timeout', $2, true) AS statement_timeout;
+    set_config('statement_timeout', $2, true) AS statement_timeout,
+    set_config('plan_cache_mode', $3, true) AS plan_cache_mode;
 
 -- name: probe_replica
 -- How far this standby has replayed, and whether its receiver streams and on which timeline: one statement, so that they
@@ -22,7 +23,8 @@ SELECT
     receiver.status = 'streaming' AS receiver_streaming,
     receiver.received_tli AS receiver_timeline,
     set_config('atlas.tenant_id', $1, true) AS tenant_id,
-    set_config('statement_timeout', $2, true) AS statement_timeout
+    set_config('statement_timeout', $2, true) AS statement_timeout,
+    set_config('plan_cache_mode', $3, true) AS plan_cache_mode
 FROM (SELECT) AS one_row LEFT JOIN pg_stat_wal_receiver AS receiver ON true;
 
 -- name: flushed_position
@@ -86,6 +88,42 @@ LEFT JOIN attribute_keys AS k ON k.tenant_id = e.tenant_id AND k.attribute_id = 
 LEFT JOIN source_types AS s ON s.source_type_id = f.source_type_id
 WHERE e.tenant_id = $1 AND e.entity_id = $2 AND NOT e.deleted
 ORDER BY k.attribute_key COLLATE "C";
+
+-- name: entity_with_values
+-- The entity with the values current at $4 of the attributes $3: rows as in entity_with_all_values. One plan serves all of them.
+SELECT
+    e.entity_id, e.entity_key, e.created_at, t.asset_type, f.attribute_key, s.source_type,
+    f.event_time, f.value_type, f.value_int, f.value_uint, f.value_double, f.value_bool, f.value_text, f.value_bytes
+FROM entities AS e
+LEFT JOIN asset_types AS t ON t.tenant_id = e.tenant_id AND t.asset_type_id = e.asset_type_id
+LEFT JOIN LATERAL (
+    SELECT wanted.attribute_key, newest.*
+    FROM (SELECT k.attribute_id, k.attribute_key FROM attribute_keys AS k WHERE k.tenant_id = $1 AND k.attribute_key = ANY($3::text[])) AS wanted
+    CROSS JOIN LATERAL (
+        SELECT greatest(
+            (SELECT max(h.row_version) FROM entity_attributes AS h
+            WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id = wanted.attribute_id AND h.event_time = '1969-12-31T00:00:00Z'),
+            (SELECT max(h.row_version) FROM entity_attributes AS h
+            WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id = 0 AND h.event_time = '1969-12-31T00:00:00Z'),
+            0
+        ) AS floor
+    ) AS erased
+    CROSS JOIN LATERAL (
+        SELECT h.event_time, h.value_type, h.source_type_id, h.value_int, h.value_uint, h.value_double, h.value_bool, h.value_text, h.value_bytes
+        FROM entity_attributes AS h
+        WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.attribute_id = wanted.attribute_id
+            AND h.event_time > '1969-12-31T00:00:00Z' AND h.event_time <= $4
+            AND h.deletion = 0 AND h.row_version > erased.floor
+            AND h.row_version = (
+                SELECT max(d.row_version) FROM entity_attributes AS d
+                WHERE d.tenant_id = $1 AND d.entity_id = $2 AND d.attribute_id = wanted.attribute_id AND d.event_time = h.event_time
+            )
+        ORDER BY h.event_time DESC, h.row_version DESC LIMIT 1
+    ) AS newest
+) AS f ON true
+LEFT JOIN source_types AS s ON s.source_type_id = f.source_type_id
+WHERE e.tenant_id = $1 AND e.entity_id = $2 AND NOT e.deleted
+ORDER BY f.attribute_key COLLATE "C";
 
 -- name: entities_with_values
 -- Entities above $2 up to $3 in order of id, at most $4, with the values current at $6 of the

@@ -18,7 +18,7 @@ def microseconds(at: datetime) -> int:
     return (at - _FIRST) // _MICROSECOND
 
 
-def probe_primary(backend: Backend, tenant: str, timeout: str) -> Rows:
+def probe_primary(backend: Backend, tenant: str, timeout: str, _planned: str) -> Rows:
     server = backend.server
     _let_through(backend, tenant)
     return [
@@ -33,7 +33,7 @@ def probe_primary(backend: Backend, tenant: str, timeout: str) -> Rows:
     ]
 
 
-def probe_replica(backend: Backend, tenant: str, timeout: str) -> Rows:
+def probe_replica(backend: Backend, tenant: str, timeout: str, _planned: str) -> Rows:
     server = backend.server
     _let_through(backend, tenant)
     return [
@@ -83,6 +83,10 @@ def entity_with_all_values(backend: Backend, tenant: int, entity: int, as_of: da
             values.append((text, row))
     values.sort(key=lambda pair: pair[0].encode())
     return _state_rows(state, values[:most])
+
+
+def entity_with_values(backend: Backend, tenant: int, entity: int, attributes: list[str], as_of: datetime) -> Rows:
+    return entities_with_values(backend, tenant, entity - 1, entity, 1, attributes, as_of)
 
 
 def entities_with_values(
@@ -214,6 +218,7 @@ HANDLERS: dict[str, Callable[..., Any]] = {
     "flushed_position": flushed_position,
     "replayed_position": replayed_position,
     "entity_with_all_values": entity_with_all_values,
+    "entity_with_values": entity_with_values,
     "entities_with_values": entities_with_values,
     "history_oldest_first": history_oldest_first,
     "history_newest_first": history_newest_first,
