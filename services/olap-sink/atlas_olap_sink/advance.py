@@ -31,6 +31,8 @@ class Progress:
     published: Mapping[UUID, int] = field(default_factory=dict)  # greatest beat claimed under this incarnation
     frozen: str | None = None  # why nothing more is ever claimed here, until somebody looks
     owes: str | None = None  # why a snapshot has to come before the next claim
+    # Beats, one of which stands just before `resume` if what is read again is what was read before. Empty: not asked.
+    witness: Mapping[UUID, int] = field(default_factory=dict)
 
 
 def froze(progress: Progress, reason: str) -> Progress:
@@ -67,6 +69,22 @@ def committable(progress: Progress, shard: Shard) -> int | None:
     if progress.position < progress.resume or progress.frozen or progress.owes or claims(progress, shard):
         return None
     return None if shard.indebted else shard.beat_end
+
+
+def read_on(progress: Progress, end: int, beats: Sequence[ArrivedBeat]) -> Progress:
+    """Return the progress when everything up to `end` was read, with these beats among it.
+
+    Where rows were read again and another record stands before `resume` than the beat that stood there, Kafka lost the
+    end of the partition and filled it anew: what came of it does not come again, and the ledger counts it as proven.
+    """
+    moved = replace(progress, position=end)
+    if not progress.witness or not progress.position < progress.resume <= end:
+        return moved
+    moved = replace(moved, witness={})
+    if any(beat.offset == progress.resume - 1 and progress.witness.get(beat.monitor) == beat.number for beat in beats):
+        return moved
+    lost = f"rows before offset {progress.resume} are needed again and Kafka has others there than it had"
+    return replace(moved, owes=progress.owes or lost)
 
 
 def rewound(progress: Progress, to: int) -> Progress:

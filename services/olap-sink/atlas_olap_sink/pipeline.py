@@ -18,7 +18,7 @@ from atlaskit.errors import AtlasError
 from atlaskit.kafka.consumer import Commit, Extent, Partition, Record
 from atlaskit.kafka.errors import OffsetLost
 
-from atlas_olap_sink.advance import Progress, ShardState, claimed, claims, froze, state_of
+from atlas_olap_sink.advance import Progress, ShardState, claimed, claims, froze, read_on, state_of
 from atlas_olap_sink.auditing import Audit
 from atlas_olap_sink.beginning import Beginning, Found
 from atlas_olap_sink.decoding import Batch, decode
@@ -196,7 +196,7 @@ class Pipeline:
     def _advance(self, batch: Batch) -> None:
         for segment in batch.segments:
             at = Partition(segment.topic.name, segment.partition)
-            self._progress[at] = replace(self._progress[at], position=segment.end)
+            self._progress[at] = read_on(self._progress[at], segment.end, segment.beats)
             for fault in segment.faults:
                 self._freeze(at, fault)
 

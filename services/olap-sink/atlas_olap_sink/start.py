@@ -47,9 +47,14 @@ def starting(known: Known, *, told: bool) -> Progress:
     """
     state, extent = known.usable, known.extent
     if state is None or not extent.begin <= state.offset <= extent.end:
-        # The audit against the ledger finds what is missing between.
+        # The audit against the ledger finds what is missing behind the state, not what a restart lost before it.
         fresh = Progress(extent.begin, extent.begin)
-        return replace(fresh, owes="Kafka no longer has the ledger that its rows balance with") if told else fresh
+        if told:
+            return replace(fresh, owes="Kafka no longer has the ledger that its rows balance with")
+        if state is not None and not known.proven:
+            lost = "the server may have lost rows that were inserted shortly before it was restarted"
+            return replace(fresh, owes=f"{lost}, and Kafka, from {extent.begin} to {extent.end}, has none of them")
+        return fresh
     held = Progress(state.offset, state.offset)
     if told:
         held = replace(held, owes="Kafka no longer has the ledger that its rows balance with")
@@ -58,7 +63,7 @@ def starting(known: Known, *, told: bool) -> Progress:
     if any(repair.key is None for repair in in_doubt(state.repairs, state.at)):
         # Its rows did not come from Kafka, so reading again does not bring them back.
         held = replace(held, owes="the server may have lost a snapshot that was taken shortly before it was restarted")
-    return again(held, state.marks, state.at, extent)
+    return replace(again(held, state.marks, state.at, extent), witness=state.seen)
 
 
 def again(progress: Progress, marks: tuple[Mark, ...], at: int, extent: Extent) -> Progress:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from uuid import uuid4
 
+import pytest
+from atlas_olap_sink.advance import read_on
 from atlas_olap_sink.keeping import kept_of, proven_writers
 from atlas_olap_sink.ledger import Basis
 from atlas_olap_sink.start import Known, basis_of, starting
 from atlas_olap_sink.state import Mark, Repair, State, beyond_doubt, decoded, in_doubt, marked
+from atlaskit.cdc.beat import ArrivedBeat
 from atlaskit.cdc.intervals import Intervals
 from atlaskit.kafka.consumer import Extent, Partition
 
@@ -76,6 +79,26 @@ def test_a_restarted_server_gets_a_snapshot_in_doubt_again_before_anything_is_cl
 def test_rows_in_doubt_that_kafka_no_longer_has_are_owed_as_a_snapshot() -> None:
     assert starting(known(begin=30, proven=False), told=False).owes is not None
     assert starting(known(begin=30), told=False).owes is None
+
+
+def test_rows_in_doubt_before_a_state_that_kafka_no_longer_reaches_are_owed_as_a_snapshot() -> None:
+    for extent in (Extent(101, 200), Extent(0, 99)):
+        assert starting(replace(known(proven=False), extent=extent), told=False).owes is not None
+        assert starting(replace(known(), extent=extent), told=False).owes is None
+
+
+@pytest.mark.parametrize(("offset", "number", "owes"), [(99, 7, False), (99, 8, True), (98, 7, True), (None, 0, True)])
+def test_what_is_read_again_has_the_beat_where_it_was_or_kafka_lost_the_end_and_filled_it_anew(
+    offset: int | None, number: int, owes: bool
+) -> None:
+    [monitor] = STATE.seen
+    beats = () if offset is None else (ArrivedBeat(monitor, number, 1, 1, 0, offset, {}),)
+    begun = starting(known(replace(STATE, repairs=()), proven=False), told=False)
+    half = read_on(begun, 60, ())
+    assert (half.position, half.owes) == (60, None)
+    whole = read_on(half, 120, beats)
+    assert (whole.position, whole.owes is not None) == (120, owes)
+    assert read_on(whole, 130, ()).owes == whole.owes  # asked once
 
 
 def test_a_server_without_any_data_begins_anew() -> None:
