@@ -52,15 +52,21 @@ class Reads:
         attributes: Iterable[str] = (),
         *,
         as_of: datetime | None = None,
+        as_of_token: str = "",
         freshness: Requirement | None = None,
         session: Session | None = None,
         timeout: timedelta = TIMEOUT,
     ) -> EntityAnswer:
-        """Return an entity with the attributes named, or with all; values as of an event time, or the latest."""
+        """Return an entity with the attributes named, or with all; values as of an event time, or the latest.
+
+        `as_of_token`: by what was delivered up to this token alone. What a session or the requirement asks to be covered
+        must be left out then.
+        """
         request = pb.GetEntityRequest(
             tenant_id=tenant_id,
             attribute_keys=attributes,
             as_of_event_time=timestamp(as_of),
+            as_of_token=as_of_token,
             freshness=_wanted(freshness, session),
         )
         answer = await self._read(self._query.GetEntity, _of(request, entity), session, timeout)

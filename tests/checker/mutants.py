@@ -200,6 +200,15 @@ MUTANTS: tuple[Mutant, ...] = (
         _faults(("primary-crash", "", 2.0, 0.4), ("primary-crash", "", 5.0, 0.4)),
     ),
     Mutant(
+        "request-id-ignored",
+        "a repeat of a request is stored again, though what it wrote was corrected meanwhile",
+        ("C1",),
+        m.request_ids_ignored,
+        _faults(
+            *(("slow-link", "clients|ingest", 0.5 + step, 0.25, 4.0) for step in range(5)), pace=BUSY, corrections=0.6
+        ),
+    ),
+    Mutant(
         "tenant-filter-dropped",
         "one copy answers with every tenant's rows",
         ("C7", "C2", "C3"),

@@ -11,6 +11,7 @@ from datetime import timedelta
 from importlib import import_module
 from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 from atlaskit.clock import BootInstant
 from atlaskit.freshness.fences import Beat
@@ -36,6 +37,7 @@ certificate: Any = import_module("atlaskit.freshness.certificate")
 proofs: Any = import_module("atlaskit.freshness.proofs")
 reading: Any = import_module("atlaskit.freshness.reading")
 routing: Any = import_module("atlaskit.freshness.routing")
+validation: Any = import_module("atlas_ingest.validation")
 watermark: Any = import_module("atlaskit.clickhouse.watermark")
 pg_writer: Any = import_module("atlaskit.postgres.writer")
 engine_of: Any = import_module("checker.sim.clickhouse")
@@ -401,6 +403,14 @@ async def epoch_whatever(connection: Any, _: bool) -> int:
     if epoch is None:
         raise pg_writer.EpochNotRegistered("no epoch yet")
     return int(epoch)
+
+
+@contextmanager
+def request_ids_ignored(_: Run) -> Iterator[None]:
+    """Each arrival of a request has an id of its own, as if its sender had made a new one."""
+    arrivals = itertools.count(1)
+    with patch.object(validation, "check_request_id", lambda _: UUID(int=next(arrivals), version=4)):
+        yield
 
 
 # -- headers and clients

@@ -30,6 +30,9 @@ def get_command(
     ] = None,
     policy: Annotated[Policy | None, typer.Option(help="When no copy is fresh enough; default: fail_fast")] = None,
     at_least: Annotated[str, typer.Option(help="Token of a write that the answer must reflect")] = "",
+    as_of_token: Annotated[
+        str, typer.Option(help="Only what was delivered up to this token, instead of --at-least")
+    ] = "",
     by_number: Annotated[bool, typer.Option("--by-number", help="ENTITY is the platform's number")] = False,
     ingest: Ingest = "127.0.0.1:50051",
     query: Query = "127.0.0.1:50052",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from atlaskit.clock import Clock
+from atlaskit.errors import InvalidRequest
 from atlaskit.figures import Figures
 from atlaskit.freshness.proofs import PrimaryRead, ReplicaRead
 from atlaskit.model import MAX_ENTITY_ID, EntityState, Observation
@@ -29,6 +30,13 @@ from atlaskit.selection.searches import EntitySearch, Found, Group, GroupSearch,
 from atlaskit.sql import load
 
 _SQL: Final = load(Path(__file__).parent / "queries")
+
+
+class PositionTooOld(InvalidRequest):
+    """The ledger no longer tells which deliveries a position covers."""
+
+    def __init__(self) -> None:
+        super().__init__("as_of_token", "is older than everything the ledger keeps; read by event time", "TOKEN_TOO_OLD")
 
 
 @asynccontextmanager
@@ -106,6 +114,28 @@ class Reader:
         rows = await self._session.fetch(_SQL[name], self._tenant_id, entity_id, *values, limit=self._limit)
         found = self._entities(rows)
         return found[0] if found else None
+
+    async def entity_as_of_position(
+        self,
+        entity_id: int,
+        position: Lsn,
+        *,
+        attributes: Collection[str] = (),
+        as_of: datetime | None = None,
+        most: int = 10_000,
+    ) -> EntityState | None:
+        """Return the same by the deliveries up to `position` alone, which this server must have reached.
+
+        What was being committed just then may be in it. Raises PositionTooOld where the ledger no longer tells.
+        """
+        rows = await self._session.fetch(
+            _SQL["entity_as_of_position"],
+            self._tenant_id, entity_id, list(attributes), as_of or FOREVER, position.bytes, most,
+            limit=self._limit,
+        )  # fmt: skip
+        if rows and rows[0]["too_old"]:
+            raise PositionTooOld
+        return next(iter(self._entities(rows)), None)
 
     async def entities(
         self, after: int, count: int, *, attributes: Collection[str] = (), as_of: datetime | None = None

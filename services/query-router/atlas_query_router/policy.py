@@ -111,7 +111,7 @@ def refusal(requirement: Requirement, passed_over: Sequence[PassedOver]) -> Atla
             "FALLBACK_BUDGET_EXHAUSTED",
         )
     if reasons == {PassedOverFor.NOT_SUPPORTED}:
-        return NotBuilt(f"no source of use case {requirement.use_case} can serve this yet: {told}")
+        return NotBuilt(f"no source of use case {requirement.use_case} can serve this: {told}")
     if reasons == {PassedOverFor.UNAVAILABLE}:
         return Unavailable(f"no source answers: {told}")
     limit = requirement.max_staleness.total_seconds() * 1000

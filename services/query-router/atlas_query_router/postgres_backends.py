@@ -120,8 +120,12 @@ async def answer(reader: Reader, tenant: Tenant, question: Question) -> Rows:
 
 async def _of_tenant(reader: Reader, tenant: Tenant, question: Simple) -> Rows:
     match question:
-        case EntityQuestion(entity=entity, attributes=attributes, as_of=as_of, most=most):
+        case EntityQuestion(entity=entity, attributes=attributes, as_of=as_of, most=most, position=position):
             number = entity_number(tenant, entity)
+            if position is not None:
+                return await reader.entity_as_of_position(
+                    number, position, attributes=attributes, as_of=as_of, most=most + 1
+                )
             return await reader.entity(number, attributes=attributes, as_of=as_of, most=most + 1)
         case ListQuestion(after=after, most=most, attributes=attributes, as_of=as_of):
             return await reader.entities(after, most, attributes=attributes, as_of=as_of)

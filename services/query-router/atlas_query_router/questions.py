@@ -7,19 +7,23 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from atlaskit.figures import Figures
-from atlaskit.model import EntityState, Observation
+from atlaskit.model import EntityState, Observation, Source
+from atlaskit.position import Lsn
 from atlaskit.selection.searches import EntitySearch, Found, Group, GroupSearch
 
 
 @dataclass(frozen=True, slots=True)
 class EntityQuestion:
-    """One entity with the values current at `as_of` (None: the newest) of these attributes (none: of all)."""
+    """One entity with the values current at `as_of` (None: the newest) of these attributes (none: of all).
+
+    `position`: by the deliveries up to it alone (None: by all)."""
 
     tenant_id: int
     entity: int | str
     attributes: tuple[str, ...] = ()
     as_of: datetime | None = None
     most: int = 10_000
+    position: Lsn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +80,11 @@ Rows: TypeAlias = EntityState | list[EntityState] | list[Found] | list[Observati
 def tenants_of(question: Question) -> tuple[int, ...]:
     """Return the tenants whose data answer a question, at least one."""
     return question.tenant_ids if isinstance(question, GroupSearch) else (question.tenant_id,)
+
+
+def can_answer(source: Source, question: Question) -> bool:
+    """Tell whether a copy holds what a question is about.
+
+    Of deliveries at one event time ClickHouse keeps the last one alone: what it held at an earlier position is gone.
+    """
+    return source is not Source.OLAP or getattr(question, "position", None) is None

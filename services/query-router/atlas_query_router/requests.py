@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from atlas.freshness.v1 import freshness_pb2 as fpb
 from atlas.query.v1 import query_service_pb2 as pb
-from atlaskit.errors import InvalidRequest, NotBuilt
+from atlaskit.errors import InvalidRequest
 from atlaskit.freshness.requirement import Policy, Requirement, UseCase, for_max_staleness, for_use_case
 from atlaskit.model import Source
 from atlaskit.position import Token
@@ -84,12 +84,29 @@ def _bound(message: fpb.FreshnessRequirement, default: UseCase) -> Requirement:
 
 def entity_question(message: pb.GetEntityRequest) -> EntityQuestion:
     """Return the question of a GetEntity call."""
-    if message.as_of_token:
-        raise NotBuilt("as_of_token: reading as of a position is not built yet; leave it empty")
-    names = fields.keys(message.attribute_keys, "attribute_keys", 1000)
+    token = as_of_token(message)
     return EntityQuestion(
-        fields.tenant(message.tenant_id), entity_of(message), names, fields.instant(message, "as_of_event_time")
+        fields.tenant(message.tenant_id),
+        entity_of(message),
+        fields.keys(message.attribute_keys, "attribute_keys", 1000),
+        fields.instant(message, "as_of_event_time"),
+        position=None if token is None else token.lsn,
     )
+
+
+def entity_requirement(message: pb.GetEntityRequest) -> Requirement:
+    """Return what the answer of a GetEntity call has to satisfy. As of a token it must cover that token."""
+    requirement = requirement_of(message.freshness, UseCase.OPERATIONAL_REPORT)
+    token = as_of_token(message)
+    if token is not None and requirement.at_least is not None:
+        text = "must be empty beside as_of_token: an answer as of a token covers that token and nothing after it"
+        raise InvalidRequest("freshness.at_least_token", text, "TOKENS_EXCLUDE_EACH_OTHER")
+    return requirement if token is None else replace(requirement, at_least=token)
+
+
+def as_of_token(message: pb.GetEntityRequest) -> Token | None:
+    """Return the token as of which an entity is read, None for the newest."""
+    return Token.parse(message.as_of_token, "as_of_token") if message.as_of_token else None
 
 
 def list_question(message: pb.ListEntitiesRequest) -> ListQuestion | EntitySearch:

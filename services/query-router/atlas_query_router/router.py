@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 import structlog
 from atlaskit.clock import Clock
@@ -14,7 +13,7 @@ from atlaskit.errors import AtlasError, DeadlinePassed, Overloaded, Unavailable
 from atlaskit.freshness.certificate import Certificate, PassedOver, PassedOverFor, certify
 from atlaskit.freshness.proofs import Proof
 from atlaskit.freshness.requirement import Policy, Requirement
-from atlaskit.freshness.routing import plan, shortfall
+from atlaskit.freshness.routing import Plan, plan, shortfall
 from atlaskit.model import Source
 from atlaskit.rpc.deadline import Deadline
 from atlaskit.telemetry.names import Attribute, SpanName
@@ -33,7 +32,8 @@ from atlas_query_router.policy import (
     worth_waiting,
 )
 from atlas_query_router.position_watch import PositionWatch
-from atlas_query_router.questions import Question, Rows
+from atlas_query_router.questions import Question, Rows, can_answer
+from atlas_query_router.waits import first_true
 
 log = structlog.get_logger(__name__)
 
@@ -100,7 +100,9 @@ class Router:
             outcome = await self._one_pass(question, requirement, call, until)
             if isinstance(outcome, Answer):
                 return outcome
-            if not worth_waiting(requirement, outcome) or not await self._changed(requirement, outcome, call, until):
+            if not worth_waiting(requirement, outcome):
+                break
+            if not await self._changed(question, requirement, outcome, call, until):
                 break
         if requirement.policy is Policy.DEGRADE:
             for source in freshest_first(outcome):
@@ -118,7 +120,12 @@ class Router:
             pass
 
     async def _changed(
-        self, requirement: Requirement, passed: Sequence[PassedOver], call: Call, until: Deadline
+        self,
+        question: Question,
+        requirement: Requirement,
+        passed: Sequence[PassedOver],
+        call: Call,
+        until: Deadline,
     ) -> bool:
         """Wait until another pass may end otherwise than the one that passed these over; False: the time is over.
 
@@ -127,7 +134,7 @@ class Router:
         short = [entry.source for entry in passed if entry.reason is PassedOverFor.TOKEN_NOT_COVERED]
         waits = [self._reached(source, requirement, call, until) for source in short]
         if requirement.policy is Policy.WAIT and len(short) < len(passed):
-            waits.append(self._planned_anew(requirement, passed, until))
+            waits.append(self._planned_anew(question, requirement, passed, until))
         try:
             return await first_true(waits)
         except Overloaded as full:
@@ -138,19 +145,25 @@ class Router:
         assert requirement.at_least is not None
         return await self._watches[source].reached(call.shards, requirement.at_least, until)
 
-    async def _planned_anew(self, requirement: Requirement, passed: Sequence[PassedOver], until: Deadline) -> bool:
+    async def _planned_anew(
+        self, question: Question, requirement: Requirement, passed: Sequence[PassedOver], until: Deadline
+    ) -> bool:
         """Wait for a reading after which a source without the token's lack is worth a read; False: the time is over."""
         short = {entry.source for entry in passed if entry.reason is PassedOverFor.TOKEN_NOT_COVERED}
         while await self._board.next_reading(until):
-            if set(plan(requirement, self._board.known(), self._backends).sources) - short:
+            if set(self._plan(question, requirement).sources) - short:
                 return True
         return False
+
+    def _plan(self, question: Question, requirement: Requirement) -> Plan:
+        able = [source for source in self._backends if can_answer(source, question)]
+        return plan(requirement, self._board.known(), able)
 
     async def _one_pass(
         self, question: Question, requirement: Requirement, call: Call, until: Deadline
     ) -> Answer | tuple[PassedOver, ...]:
         """Ask each source that is worth it once, in order, until one is proven fresh enough."""
-        chosen = plan(requirement, self._board.known(), self._backends)
+        chosen = self._plan(question, requirement)
         passed = list(chosen.passed_over)
         for number, source in enumerate(chosen.sources, start=1):
             last = number == len(chosen.sources)
@@ -277,24 +290,3 @@ def _wait_until(requirement: Requirement, deadline: Deadline) -> Deadline:
 
 def _share(deadline: Deadline) -> Deadline:
     return Deadline.after(deadline.remaining() / SHARE)
-
-
-async def first_true(waits: Sequence[Coroutine[Any, Any, bool]]) -> bool:
-    """Return True with the first of the waits that does, and end the others; False once all have ended with False.
-
-    Raises what a wait raises; cancelled, or when one raises, no wait goes on.
-    """
-    if len(waits) == 1:
-        return await waits[0]
-    running = {asyncio.ensure_future(wait) for wait in waits}
-    try:
-        while running:
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            ended = [task.result() for task in done]
-            if any(ended):
-                return True
-        return False
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)

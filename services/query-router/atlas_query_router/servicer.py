@@ -41,6 +41,7 @@ from atlas_query_router.questions import PositionQuestion, Question, tenants_of
 from atlas_query_router.requests import (
     SOURCES,
     entity_question,
+    entity_requirement,
     fixed_part,
     history_question,
     list_question,
@@ -86,8 +87,7 @@ class QueryServicer(QueryServiceServicer):
 
     async def GetEntity(self, request: pb.GetEntityRequest, context: Context) -> pb.GetEntityResponse:  # noqa: N802
         received = self._clock.boot()
-        question = entity_question(request)
-        requirement = requirement_of(request.freshness, UseCase.OPERATIONAL_REPORT)
+        question, requirement = entity_question(request), entity_requirement(request)
         answer = await self._answer(question, requirement, received, context)
         state = answer.rows
         if state is None or is_another(state, question.entity):

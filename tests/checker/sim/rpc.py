@@ -50,6 +50,7 @@ class _Call:
         self._source, self._target, self._method, self._request = source, target, method, request
         self._send = source.world.send
         self._done: asyncio.Future[tuple[Any, Any]] = source.loop.create_future()
+        self._timeout = timeout
         self._deadline = source.loop.time() + timeout
         self._running: asyncio.Task[Any] | None = None
 
@@ -87,7 +88,8 @@ class _Call:
         if handler is None:
             self._reply(None, CallFailed("UNAVAILABLE"))
             return
-        context = Context(self._target.loop, self._deadline)
+        # On the wire a deadline is the time that was left when the call was sent: one that comes late has all of it still.
+        context = Context(self._target.loop, self._target.loop.time() + self._timeout)
         self._running = self._target.run(_served(handler, self._request, context, self._reply), self._method)
 
     def _give_up(self) -> None:

@@ -149,9 +149,6 @@ async def test_what_is_missing_is_named(world: World) -> None:
     assert (error.code, error.remote_reason) == (StatusCode.NOT_FOUND, "NOT_FOUND")
     assert error.freshness is not None
     assert error.freshness.source == fpb.DATA_SOURCE_REPLICA
-    early = pb.GetEntityRequest(tenant_id=world.tenant, entity_key="e", as_of_token="a1.1.1")
-    error = await world.refused(world.router.GetEntity(early, timeout=5))
-    assert error.code is StatusCode.UNIMPLEMENTED
     error = await world.refused(world.router.GetEntity(missing))
     assert error.remote_reason == "DEADLINE_REQUIRED"
 

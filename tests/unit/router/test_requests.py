@@ -9,15 +9,18 @@ from atlas.freshness.v1 import freshness_pb2 as fpb
 from atlas.ingest.v1.value_pb2 import AttributeValue
 from atlas.query.v1 import query_service_pb2 as pb
 from atlas_query_router.grouping import aggregate_question, describe_question
+from atlas_query_router.questions import EntityQuestion, can_answer
 from atlas_query_router.requests import (
     entity_question,
+    entity_requirement,
     history_question,
     list_question,
     requirement_of,
 )
-from atlaskit.errors import InvalidRequest, NotBuilt
+from atlaskit.errors import InvalidRequest
 from atlaskit.freshness.requirement import Policy, UseCase
 from atlaskit.model import Source
+from atlaskit.position import Lsn, Token
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -216,9 +219,25 @@ def test_a_wrong_choice_is_refused_by_its_path(question: Callable[[Any], object]
     assert refused.value.field == field
 
 
-def test_a_page_as_of_a_position_says_that_it_is_not_built() -> None:
-    with pytest.raises(NotBuilt, match="not built yet"):
-        entity_question(pb.GetEntityRequest(tenant_id=1, entity_id=1, as_of_token="a1.1.1"))
+def test_a_read_as_of_a_token_asks_for_a_copy_that_covers_it() -> None:
+    request = pb.GetEntityRequest(tenant_id=1, entity_id=1, as_of_token="a1.3.1f")
+    assert entity_question(request).position == Lsn(0x1F)
+    assert entity_requirement(request).at_least == Token(3, Lsn(0x1F))
+
+
+@pytest.mark.parametrize(("as_of", "at_least"), [("a1.3.1f", "a1.3.1f"), ("nonsense", "")])
+def test_a_token_to_read_as_of_stands_alone_and_is_one(as_of: str, at_least: str) -> None:
+    request = pb.GetEntityRequest(tenant_id=1, entity_id=1, as_of_token=as_of)
+    request.freshness.at_least_token = at_least
+    with pytest.raises(InvalidRequest) as refused:
+        entity_requirement(request)
+    assert refused.value.field == ("freshness.at_least_token" if at_least else "as_of_token")
+
+
+@pytest.mark.parametrize(("position", "able"), [(None, list(Source)), (Lsn(9), [Source.PRIMARY, Source.REPLICA, Source.LAKE])])
+def test_what_clickhouse_held_at_a_position_is_gone(position: Lsn | None, able: list[Source]) -> None:
+    question = EntityQuestion(1, "e", position=position)
+    assert [source for source in Source if can_answer(source, question)] == able
 
 
 def test_a_page_has_its_default_and_its_limit() -> None:

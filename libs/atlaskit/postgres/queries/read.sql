@@ -125,6 +125,59 @@ LEFT JOIN source_types AS s ON s.source_type_id = f.source_type_id
 WHERE e.tenant_id = $1 AND e.entity_id = $2 AND NOT e.deleted
 ORDER BY f.attribute_key COLLATE "C";
 
+-- name: entity_as_of_position
+-- The entity with the values that were current at $4 by the deliveries up to position $5 of the log alone: of the attributes $3, of
+-- all if it is empty, at most $6; rows as in entity_with_all_values. A delivery counts if the ledger row of its transaction
+-- was written below the position; one whose ledger row is gone, or from before it told a position, stands before those
+-- that have one: `too_old` where the position itself is not above any that is known. It reads every delivery of the entity.
+WITH delivered AS MATERIALIZED (
+    SELECT
+        h.attribute_id, h.event_time, h.row_version, h.deletion, h.source_type_id,
+        h.value_type, h.value_int, h.value_uint, h.value_double, h.value_bool, h.value_text, h.value_bytes,
+        ledger.wal_position
+    FROM entity_attributes AS h
+    LEFT JOIN LATERAL (
+        SELECT b.wal_position FROM ingest_batches AS b
+        WHERE b.created_at = h.created_at AND b.row_version = h.row_version >> 17 << 17
+    ) AS ledger ON true
+    WHERE h.tenant_id = $1 AND h.entity_id = $2 AND h.event_time <= $4
+        AND (
+            cardinality($3::text[]) = 0 OR h.attribute_id = 0
+            OR h.attribute_id IN (SELECT k.attribute_id FROM attribute_keys AS k WHERE k.tenant_id = $1 AND k.attribute_key = ANY ($3::text[]))
+        )
+        AND (ledger.wal_position < $5 OR ledger.wal_position IS NULL)
+),
+erased AS (
+    SELECT d.attribute_id, max(d.row_version) AS floor FROM delivered AS d
+    WHERE d.event_time = '1969-12-31T00:00:00Z' GROUP BY d.attribute_id
+),
+last_delivered AS (
+    SELECT DISTINCT ON (d.attribute_id, d.event_time) d.* FROM delivered AS d
+    WHERE d.event_time > '1969-12-31T00:00:00Z' ORDER BY d.attribute_id, d.event_time, d.row_version DESC
+),
+found AS (
+    SELECT DISTINCT ON (l.attribute_id) l.* FROM last_delivered AS l
+    LEFT JOIN erased AS own ON own.attribute_id = l.attribute_id
+    LEFT JOIN erased AS whole ON whole.attribute_id = 0
+    WHERE l.deletion = 0 AND l.row_version > greatest(own.floor, whole.floor, 0)
+    ORDER BY l.attribute_id, l.event_time DESC LIMIT $6
+)
+SELECT
+    e.entity_id, e.entity_key, e.created_at, t.asset_type, k.attribute_key, s.source_type,
+    f.event_time, f.value_type, f.value_int, f.value_uint, f.value_double, f.value_bool, f.value_text, f.value_bytes,
+    CASE
+        WHEN EXISTS (SELECT FROM delivered AS d WHERE d.wal_position IS NULL)
+            THEN NOT EXISTS (SELECT FROM ingest_batches AS b WHERE b.wal_position < $5)
+        ELSE false
+    END AS too_old
+FROM entities AS e
+LEFT JOIN asset_types AS t ON t.tenant_id = e.tenant_id AND t.asset_type_id = e.asset_type_id
+LEFT JOIN found AS f ON true
+LEFT JOIN attribute_keys AS k ON k.tenant_id = e.tenant_id AND k.attribute_id = f.attribute_id
+LEFT JOIN source_types AS s ON s.source_type_id = f.source_type_id
+WHERE e.tenant_id = $1 AND e.entity_id = $2 AND NOT e.deleted
+ORDER BY k.attribute_key COLLATE "C";
+
 -- name: entities_with_values
 -- Entities above $2 up to $3 in order of id, at most $4, with the values current at $6 of the
 -- attributes $5: rows as in entity_with_all_values, entity by entity.
