@@ -36,7 +36,9 @@ class PositionTooOld(InvalidRequest):
     """The ledger no longer tells which deliveries a position covers."""
 
     def __init__(self) -> None:
-        super().__init__("as_of_token", "is older than everything the ledger keeps; read by event time", "TOKEN_TOO_OLD")
+        super().__init__(
+            "as_of_token", "is older than everything the ledger keeps; read by event time", "TOKEN_TOO_OLD"
+        )
 
 
 @asynccontextmanager

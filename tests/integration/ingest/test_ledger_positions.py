@@ -111,9 +111,7 @@ async def test_a_token_lies_between_its_write_and_the_next_on_every_way_to_commi
         assert sum(position < token.lsn.bytes for position in placed) == number + 1
 
 
-async def test_what_is_not_committed_yet_comes_in_or_stays_out_by_its_ledger_row(
-    entity: Entity, database: Any
-) -> None:
+async def test_what_is_not_committed_yet_comes_in_or_stays_out_by_its_ledger_row(entity: Entity, database: Any) -> None:
     """A transaction that wrote its ledger row below a token and is committed above it: it is shown once it is there."""
     await entity.write(one("e", "a", 1, 5))
     held = await asyncpg.connect(database.dsn("atlas_ingest"))
@@ -144,7 +142,9 @@ async def test_a_token_from_before_everything_that_the_ledger_keeps_is_refused(e
     new = await entity.write(one("e", "a", 2, 5))
     operator = await asyncpg.connect(database.dsn("root"))
     try:
-        await operator.execute("SET session_replication_role = replica")  # as a partition that is dropped asks no trigger
+        await operator.execute(
+            "SET session_replication_role = replica"
+        )  # as a partition that is dropped asks no trigger
         await operator.execute("DELETE FROM ingest_batches WHERE wal_position < $1", old.lsn.bytes)
     finally:
         await operator.close()

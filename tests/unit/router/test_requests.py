@@ -234,7 +234,9 @@ def test_a_token_to_read_as_of_stands_alone_and_is_one(as_of: str, at_least: str
     assert refused.value.field == ("freshness.at_least_token" if at_least else "as_of_token")
 
 
-@pytest.mark.parametrize(("position", "able"), [(None, list(Source)), (Lsn(9), [Source.PRIMARY, Source.REPLICA, Source.LAKE])])
+@pytest.mark.parametrize(
+    ("position", "able"), [(None, list(Source)), (Lsn(9), [Source.PRIMARY, Source.REPLICA, Source.LAKE])]
+)
 def test_what_clickhouse_held_at_a_position_is_gone(position: Lsn | None, able: list[Source]) -> None:
     question = EntityQuestion(1, "e", position=position)
     assert [source for source in Source if can_answer(source, question)] == able
