@@ -59,8 +59,8 @@ class Reads:
     ) -> EntityAnswer:
         """Return an entity with the attributes named, or with all; values as of an event time, or the latest.
 
-        `as_of_token`: by what was delivered up to this token alone. What a session or the requirement asks to be covered
-        must be left out then.
+        `as_of_token`: by what was delivered up to this token alone. That of a session or of the requirement must be
+        left out then.
         """
         request = pb.GetEntityRequest(
             tenant_id=tenant_id,

@@ -100,9 +100,8 @@ class Router:
             outcome = await self._one_pass(question, requirement, call, until)
             if isinstance(outcome, Answer):
                 return outcome
-            if not worth_waiting(requirement, outcome):
-                break
-            if not await self._changed(question, requirement, outcome, call, until):
+            waits = worth_waiting(requirement, outcome)
+            if not (waits and await self._changed(question, requirement, outcome, call, until)):
                 break
         if requirement.policy is Policy.DEGRADE:
             for source in freshest_first(outcome):

@@ -88,7 +88,7 @@ class _Call:
         if handler is None:
             self._reply(None, CallFailed("UNAVAILABLE"))
             return
-        # On the wire a deadline is the time that was left when the call was sent: one that comes late has all of it still.
+        # On the wire a deadline is the time that was left at the sending: a call that comes late has all of it still.
         context = Context(self._target.loop, self._target.loop.time() + self._timeout)
         self._running = self._target.run(_served(handler, self._request, context, self._reply), self._method)
 
