@@ -50,7 +50,7 @@ def plan_of(seed: int) -> Plan:
         warm=1.0,
         calm=0.75,
         readers=20,
-        pace=Pace(0.12, 0.04),
+        pace=Pace(0.15, 0.044),
         count=LEAST_FAULTS + seed % (MOST_FAULTS - LEAST_FAULTS + 1),
     )
 

@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
-from atlas_client import AtlasClient, Entity, EntityPage, FilterError, Policy, Requirement, UseCase
+from atlas.query.v1.query_service_pb2 import Predicate
+from atlas_client import AtlasClient, Entity, EntityPage, FilterError, FilterNotInstalled, Policy, Requirement, UseCase
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
@@ -41,13 +42,7 @@ def entities_command(
     timeout: Timeout = 10.0,
 ) -> None:
     """List the entities that fulfil a filter, and how fresh the answer is."""
-    from atlas_client.filters import predicate_of  # noqa: PLC0415  # loads a library only when asked
-
-    try:
-        predicate = predicate_of(where) if where else None
-    except FilterError as fault:
-        pointer = "" if "\n" in where else f"\n    {where}\n    {' ' * (fault.column - 1)}^"
-        raise fail(f"--where: {fault}{pointer}", 2) from fault
+    predicate = _predicate(where) if where else None
     found = complete(tenant_of(tenant, ingest, timeout), ingest)
 
     async def read() -> EntityPage:
@@ -63,6 +58,19 @@ def entities_command(
             )
 
     _show(complete(read(), query), tuple(attribute or ()), Console())
+
+
+def _predicate(where: str) -> Predicate:
+    """Return the predicate of a filter in text. Ends the command for what is none, or without its library."""
+    try:
+        from atlas_client.filters import predicate_of  # noqa: PLC0415  # loads a library only when asked
+
+        return predicate_of(where)
+    except FilterError as fault:
+        pointer = "" if "\n" in where else f"\n    {where}\n    {' ' * (fault.column - 1)}^"
+        raise fail(f"--where: {fault}{pointer}", 2) from fault
+    except ModuleNotFoundError as missing:
+        raise fail(f"--where: {FilterNotInstalled()}", 2) from missing
 
 
 def _show(page: EntityPage, attributes: tuple[str, ...], console: Console) -> None:
