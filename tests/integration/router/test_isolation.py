@@ -21,8 +21,8 @@ from .worlds import NOON, World, routed
 
 TENANTS = 3
 SOURCES = (fpb.DATA_SOURCE_PRIMARY, fpb.DATA_SOURCE_REPLICA)
-# What a reader may read without a policy: none of it is a tenant's data.
-WITHOUT_POLICY = {"source_types", "tenants", "tenant_grants", "epochs"}
+# What a reader may read without a policy: none of it is a tenant's data. Of the ledger only where each transaction stands.
+WITHOUT_POLICY = {"source_types", "tenants", "tenant_grants", "epochs", "ingest_batches"}
 
 
 @dataclass
@@ -118,6 +118,9 @@ async def test_a_reader_reads_no_leaf_and_nothing_without_a_policy_but_what_is_n
         )
         assert {row["relname"] for row in readable if not row["forced"]} == WITHOUT_POLICY
         assert all(row["owner"] != "atlas_reader" for row in readable)
+        for column in ("entries", "traceparents", "writer"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await reader.execute(f"SELECT {column} FROM ingest_batches")
         role = await database.connection.fetchrow("SELECT * FROM pg_roles WHERE rolname = 'atlas_reader'")
         assert role is not None
         assert not any(role[power] for power in ("rolsuper", "rolbypassrls", "rolcreaterole", "rolcreatedb"))
