@@ -21,7 +21,7 @@ from .worlds import NOON, World, routed
 
 TENANTS = 3
 SOURCES = (fpb.DATA_SOURCE_PRIMARY, fpb.DATA_SOURCE_REPLICA)
-# What a reader may read without a policy: none of it is a tenant's data. Of the ledger only where each transaction stands.
+# What a reader may read without a policy: no tenant's data. Of the ledger only where each transaction stands.
 WITHOUT_POLICY = {"source_types", "tenants", "tenant_grants", "epochs", "ingest_batches"}
 
 
