@@ -41,6 +41,8 @@ def get_command(
     """Read an entity with its current values, and how fresh they are."""
     if use_case is not None and max_staleness_ms is not None:
         raise fail("--use-case and --max-staleness-ms exclude each other; give one", 2)
+    if at_least and as_of_token:
+        raise fail("--at-least and --as-of-token exclude each other; give one", 2)
     staleness = None if max_staleness_ms is None else timedelta(milliseconds=max_staleness_ms)
     requirement = Requirement(use_case, staleness, at_least, policy, want_session_token=True)
     found = complete(tenant_of(tenant, ingest, timeout), ingest)
@@ -49,7 +51,13 @@ def get_command(
         raise fail(f"{entity!r} is no number, and entities of {found.name} are asked for by number", 2)
     which = int(entity) if numbered else entity
     reading = _read(
-        found, which, attributes=attribute or [], wanted=requirement, targets=(ingest, query), timeout=timeout
+        found,
+        which,
+        attributes=attribute or [],
+        as_of_token=as_of_token,
+        wanted=requirement,
+        targets=(ingest, query),
+        timeout=timeout,
     )
     answer = complete(reading, query)
     _show(answer, Console())
@@ -71,13 +79,19 @@ async def _read(
     entity: str | int,
     *,
     attributes: list[str],
+    as_of_token: str,
     wanted: Requirement,
     targets: tuple[str, str],
     timeout: float,
 ) -> EntityAnswer:
     async with AtlasClient.connect(*targets, caller=CALLER, tenant=tenant.tenant_id) as client:
         return await client.get_entity(
-            tenant.tenant_id, entity, attributes, freshness=wanted, timeout=timedelta(seconds=timeout)
+            tenant.tenant_id,
+            entity,
+            attributes,
+            as_of_token=as_of_token,
+            freshness=wanted,
+            timeout=timedelta(seconds=timeout),
         )
 
 

@@ -34,6 +34,7 @@ class Memory:
     values: dict[Identity, tuple[Scalar, str]] = field(default_factory=dict)
     answers: dict[str, tuple[bytes, pb.WriteAttributesResponse]] = field(default_factory=dict)
     predicates: list[query_pb.Predicate] = field(default_factory=list)
+    as_of_tokens: list[str] = field(default_factory=list)
     stored_batches: int = 0
     repeats: int = 0
     fail_after: int | None = None
@@ -128,6 +129,7 @@ class Query(QueryServiceServicer):
         self._memory = memory
 
     async def GetEntity(self, request: query_pb.GetEntityRequest, context: object) -> query_pb.GetEntityResponse:  # noqa: N802
+        self._memory.as_of_tokens.append(request.as_of_token)
         name = self._memory.tenant(request.tenant_id).name
         answer = query_pb.GetEntityResponse(entity=query_pb.Entity(tenant_id=1, entity_key=request.entity_key))
         for (tenant, entity, key, time), (value, source) in self._memory.values.items():

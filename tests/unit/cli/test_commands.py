@@ -55,6 +55,13 @@ async def test_load_then_get_shows_values_and_certificate(target: str, tmp_path:
     assert (status, "snmp/8072" in out) == (0, True)
 
 
+async def test_the_token_to_read_as_of_reaches_the_router(target: str, memory: Memory, tmp_path: Path) -> None:
+    await atlas("load", "snmp", "--ingest", target, cwd=tmp_path)
+    entity, where = "network/router/cisco-unmarked-0", ("--ingest", target, "--query", target)
+    status, _, err = await atlas("get", "snmp/9", entity, "--as-of-token", "a1.1.1f", *where, cwd=tmp_path)
+    assert (status, memory.as_of_tokens) == (0, ["a1.1.1f"]), err
+
+
 async def test_a_filter_of_the_command_line_reaches_the_router_as_a_predicate(
     target: str, memory: Memory, tmp_path: Path
 ) -> None:
@@ -93,6 +100,7 @@ async def test_refusals_end_with_3(target: str, memory: Memory, tmp_path: Path) 
         (("get", "metar/K", "KATL", "--timeout", "0.5", "--ingest", "127.0.0.1:1"), 1, "Is the service running"),
         (("lag", "--timeout", "0.5", "--lag", "127.0.0.1:1"), 1, "Is the service running"),
         (("get", "7", "x", "--use-case", "dashboard", "--max-staleness-ms", "5"), 2, "exclude each other"),
+        (("get", "7", "x", "--at-least", "a1.1.1", "--as-of-token", "a1.1.1"), 2, "exclude each other"),
         (("query", "entities", "--tenant", "7", "--where", "attr.a > 1 and"), 2, "line 1, column 12"),
         (("query", "entities", "--tenant", "7", "--where", "attr.a > 1 and"), 2, "           ^"),
         (("verify-data", "."), 1, "no folder backblaze-2013 in it"),
