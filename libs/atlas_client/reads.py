@@ -24,11 +24,11 @@ from atlas_client.answers import (
 from atlas_client.budget import RetryBudget
 from atlas_client.calls import Deadline, call
 from atlas_client.columns import Entity
-from atlas_client.errors import FilterNotInstalled
 from atlas_client.freshness import Freshness, Requirement, Source, freshness_of
 from atlas_client.identity import Identified, Metadata
 from atlas_client.session import Session
 from atlas_client.values import timestamp
+from atlas_client.where import predicate_where
 
 TIMEOUT = timedelta(seconds=10)
 Request = TypeVar("Request", bound=pb.GetEntityRequest | pb.GetAttributeHistoryRequest)
@@ -239,13 +239,7 @@ def _chosen(where: str, predicate: pb.Predicate | None) -> pb.Predicate | None:
         return predicate
     if predicate is not None:
         raise ValueError("where and predicate exclude each other; give one")
-    try:
-        from atlas_client.filters import predicate_of  # noqa: PLC0415  # a 14 MB library, for those who filter by text
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] != "cel_expr_python":
-            raise
-        raise FilterNotInstalled from missing
-    return predicate_of(where)
+    return predicate_where(where)
 
 
 def _tenant_of(request: Any) -> int:

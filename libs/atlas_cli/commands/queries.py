@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from atlas.query.v1.query_service_pb2 import Predicate
 from atlas_client import AtlasClient, Entity, EntityPage, FilterError, FilterNotInstalled, Policy, Requirement, UseCase
+from atlas_client.where import predicate_where
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
@@ -63,14 +64,12 @@ def entities_command(
 def _predicate(where: str) -> Predicate:
     """Return the predicate of a filter in text. Ends the command for what is none, or without its library."""
     try:
-        from atlas_client.filters import predicate_of  # noqa: PLC0415  # loads a library only when asked
-
-        return predicate_of(where)
+        return predicate_where(where)
     except FilterError as fault:
         pointer = "" if "\n" in where else f"\n    {where}\n    {' ' * (fault.column - 1)}^"
         raise fail(f"--where: {fault}{pointer}", 2) from fault
-    except ModuleNotFoundError as missing:
-        raise fail(f"--where: {FilterNotInstalled()}", 2) from missing
+    except FilterNotInstalled as missing:
+        raise fail(f"--where: {missing}", 2) from missing
 
 
 def _show(page: EntityPage, attributes: tuple[str, ...], console: Console) -> None:
