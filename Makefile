@@ -160,7 +160,7 @@ build/deploy/installed: requirements/deploy.lock requirements/checkov.lock build
 	@touch $@
 
 .PHONY: check-deploy wheels
-check-deploy: build/protos build/deploy/installed ## Validate images, compose, Kubernetes and Terraform; CRD_DIR=folder checks operators' objects too
+check-deploy: build/protos build/deploy/installed ## Validate images, compose, Kubernetes and Terraform; CRD_DIR=folder of newer definitions of operators' kinds
 	@$(BIN)/python infra/checks/check_deploy.py
 
 wheels: build/protos ## Make the two wheels in build/wheels
