@@ -1,8 +1,8 @@
-"""P14 of freshness against its baseline: `python -m benchmarks.freshness [--rows P14] [--pairs 5] [--seconds 5]`.
+"""P13 and P14 of freshness against their baselines: `python -m benchmarks.freshness [--rows P14] [--pairs 5]`.
 
-A primary, its replica, a lag monitor and a query router, each a process, with the settings that they have by default.
-Idle, the primary commits nothing at all: neither rows nor beats. Loaded, COPY puts 10,000 values a second into the
-history. Reads come at random instants, whatever became of those before.
+P14: a primary, its replica, a lag monitor and a query router, each a process, with the settings that they have by
+default. Idle, the primary commits nothing at all: neither rows nor beats. Loaded, COPY puts 10,000 values a second into
+the history. Reads come at random instants, whatever became of those before. P13: see `benchmarks/tightness.py`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from atlaskit.batch import EPOCH
 from grpc import aio
 
 from benchmarks.figures import Figure, say, store
+from benchmarks.tightness import p13
 
 NOWHERE = f"{HOST}:1"  # Kafka and ClickHouse are not part of what is measured here
 EVERY = 0.025  # seconds between two reads, in the mean
@@ -218,7 +219,7 @@ def _range(lags: Sequence[float]) -> str:
     return f"{statistics.median(lags):,.0f} ms (up to {max(lags):,.0f})"
 
 
-ROWS: dict[str, Callable[[int, float], Awaitable[Figure]]] = {"P14": p14}
+ROWS: dict[str, Callable[[int, float], Awaitable[Figure]]] = {"P13": p13, "P14": p14}
 
 
 async def measure(names: Sequence[str], pairs: int, seconds: float) -> None:
@@ -233,7 +234,7 @@ def main() -> None:
     """Read the arguments and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", default=",".join(ROWS), help="which rows, with commas between them")
-    parser.add_argument("--pairs", type=int, default=5, help="pairs of runs, idle and loaded, for each")
+    parser.add_argument("--pairs", type=int, default=5, help="runs of each row")
     parser.add_argument("--seconds", type=float, default=5.0, help="measured in each run")
     arguments = parser.parse_args()
     names = arguments.rows.upper().split(",")

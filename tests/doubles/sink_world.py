@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -101,7 +101,9 @@ class Log:
     def hold(self, partitions: Collection[Partition]) -> None:
         self.held = set(partitions)
 
-    async def batch(self, *, wait: timedelta, gather: timedelta, limit: int) -> dict[Partition, list[Record]]:
+    async def batch(
+        self, *, wait: timedelta, gather: timedelta, limit: int, whole: Callable[[Record], bool]
+    ) -> dict[Partition, list[Record]]:
         end_now_and_then(self.chance)
         taken: dict[Partition, list[Record]] = {}
         for partition, held in self.records.items():

@@ -184,10 +184,30 @@ async def a_place_is_read_again_alike_and_one_that_is_gone_is_an_error(stores: S
     raise AssertionError("a place that Kafka does not have was waited for")
 
 
+async def a_batch_ends_before_its_time_once_every_partition_has_what_makes_it_whole(stores: Stores) -> None:
+    at, patience, gather = Partition(STATES, 0), timedelta(seconds=5), timedelta(seconds=20)
+    clock = asyncio.get_running_loop().time
+    async with open_states(stores.kafka, STATES) as states:
+        await states.save({f"rules/{uuid4()}": b"x"})
+    async with open_consumer(stores.kafka, [at], group="rules", client_id="rules") as consumer:
+        extent = (await consumer.extents())[at]
+        begun = clock()
+        consumer.seek(at, extent.end - 1)
+        taken = await consumer.batch(wait=patience, gather=gather, limit=100, whole=lambda record: record.value != b"")
+        assert len(taken[at]) == 1
+        assert clock() - begun < gather.total_seconds()
+        begun, gather = clock(), timedelta(milliseconds=300)
+        consumer.seek(at, extent.end - 1)
+        taken = await consumer.batch(wait=patience, gather=gather, limit=100, whole=lambda record: record.value == b"")
+        assert len(taken[at]) == 1
+        assert clock() - begun >= gather.total_seconds() * 0.9
+
+
 KAFKA: tuple[Rule, ...] = (
     the_last_value_of_each_key_of_a_compacted_topic_survives,
     records_come_in_the_order_in_which_they_were_appended,
     a_place_is_read_again_alike_and_one_that_is_gone_is_an_error,
+    a_batch_ends_before_its_time_once_every_partition_has_what_makes_it_whole,
 )
 
 

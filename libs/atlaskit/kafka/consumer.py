@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -56,6 +56,11 @@ class Extent:
     end: int
 
 
+def never(_: Record) -> bool:
+    """Tell of no record that it ends a batch."""
+    return False
+
+
 class Consumer:
     """Reads committed records of its partitions. Every method raises Unavailable when Kafka does not answer."""
 
@@ -86,24 +91,32 @@ class Consumer:
             self._driver.pause(*(held - self._held))
             self._held = held
 
-    async def batch(self, *, wait: timedelta, gather: timedelta, limit: int) -> dict[Partition, list[Record]]:
+    async def batch(
+        self, *, wait: timedelta, gather: timedelta, limit: int, whole: Callable[[Record], bool] = never
+    ) -> dict[Partition, list[Record]]:
         """Return the next records, at most about `limit`: those of `gather` from the first one on, none after `wait`.
 
-        A partition's records come in their order, each once unless `seek` goes back. Cancelled, records that were
-        taken are lost for this consumer: `seek` or start again from a commit. Raises OffsetLost.
+        It ends before that once each partition that is not held has a record for which `whole` is true. A partition's
+        records come in their order, each once unless `seek` goes back. Cancelled, records that were taken are lost for
+        this consumer: `seek` or start again from a commit. Raises OffsetLost.
         """
+        taken: dict[Any, list[Record]] = {}
+        parts = set(self._partitions.values()) - self._held
+        count, left = 0, wait.total_seconds()
+        loop = asyncio.get_running_loop()
+        end: float | None = None
         with translated("reading records"):
-            taken: dict[Any, list[Record]] = await self._driver.getmany(
-                timeout_ms=int(wait.total_seconds() * 1000), max_records=limit
-            )
-            count = sum(map(len, taken.values()))
-            loop = asyncio.get_running_loop()
-            end = loop.time() + gather.total_seconds()
-            while 0 < count < limit and (left := end - loop.time()) > 0:
+            while count < limit and parts and left > 0:
                 more = await self._driver.getmany(timeout_ms=int(left * 1000), max_records=limit - count)
                 for at, records in more.items():
                     taken.setdefault(at, []).extend(records)
-                count += sum(map(len, more.values()))
+                    count += len(records)
+                    if at in parts and any(map(whole, records)):
+                        parts.discard(at)
+                if not count:
+                    break
+                end = loop.time() + gather.total_seconds() if end is None else end
+                left = end - loop.time()
                 await asyncio.sleep(0)
         return {Partition(*at): records for at, records in taken.items() if records}
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
 import structlog
 from atlaskit.cdc.beat import ArrivedBeat
-from atlaskit.cdc.envelope import Fault, read_segment
+from atlaskit.cdc.envelope import Fault, looks_like_a_beat, read_segment
 from atlaskit.cdc.topics import BY_NAME
 from atlaskit.clickhouse.watermark import Place
 from atlaskit.clock import Clock
@@ -47,7 +47,9 @@ class Source(Protocol):
     async def extents(self) -> dict[Partition, Extent]: ...
     def seek(self, partition: Partition, offset: int) -> None: ...
     def hold(self, partitions: Sequence[Partition]) -> None: ...
-    async def batch(self, *, wait: timedelta, gather: timedelta, limit: int) -> dict[Partition, list[Record]]: ...
+    async def batch(
+        self, *, wait: timedelta, gather: timedelta, limit: int, whole: Callable[[Record], bool]
+    ) -> dict[Partition, list[Record]]: ...
     async def commit(self, commits: Mapping[Partition, Commit]) -> None: ...
 
 
@@ -56,7 +58,7 @@ class Rhythm:
     """How much is taken at a time, and how often what is proven is said and remembered."""
 
     wait: timedelta = timedelta(milliseconds=100)  # for a first record
-    gather: timedelta = timedelta(milliseconds=30)  # for more, after it
+    gather: timedelta = timedelta(milliseconds=30)  # for more, after it, until a beat has come everywhere
     rows: int = 20_000  # records in one batch
     commit: timedelta = timedelta(seconds=1)  # between two commits of offsets
     unbalanced_bytes: int = 64 * 1024 * 1024  # of rows whose ledger is awaited; beyond it only the ledger is read
@@ -168,7 +170,9 @@ class Pipeline:
 
         async def read() -> dict[Partition, list[Record]]:
             try:
-                return await self._source.batch(wait=rhythm.wait, gather=rhythm.gather, limit=rhythm.rows)
+                return await self._source.batch(
+                    wait=rhythm.wait, gather=rhythm.gather, limit=rhythm.rows, whole=looks_like_a_beat
+                )
             except OffsetLost:
                 await self.start()
                 raise

@@ -48,7 +48,7 @@ class Workload:
 
     def begin_calm(self, group: asyncio.TaskGroup) -> None:
         """Start what tightness is measured with: one key that is written all the time, and one reader of each copy."""
-        group.create_task(self._beat(self.tenants[0]), name="metronome")
+        group.create_task(self.beat(self.tenants[0]), name="metronome")
         group.create_task(self._measure(), name="measure")
 
     def begin_all(self, group: asyncio.TaskGroup) -> None:
@@ -89,7 +89,8 @@ class Workload:
         attributes = chance.sample((*ATTRIBUTES, DELETED), chance.randint(1, 4))
         return tuple(notes.new(f"{name}/{attribute}") for attribute in attributes)
 
-    async def _beat(self, tenant: int) -> None:
+    async def beat(self, tenant: int) -> None:
+        """Write one key all the time, so that the age of its value tells the age of a copy."""
         writer = Writer(self.ingest, self.notes, tenant)
         while not self.over.is_set():
             await writer.write((self.notes.new(METRONOME),))

@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
@@ -66,8 +65,8 @@ class Lossy:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._consumer, name)
 
-    async def batch(self, *, wait: timedelta, gather: timedelta, limit: int) -> dict[Partition, list[Record]]:
-        taken = await self._consumer.batch(wait=wait, gather=gather, limit=limit)
+    async def batch(self, **how: Any) -> dict[Partition, list[Record]]:
+        taken = await self._consumer.batch(**how)
         kept = {at: [one for one in records if not self._drops(at, one)] for at, records in taken.items()}
         return {at: records for at, records in kept.items() if records}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
-from atlaskit.cdc.envelope import read_segment
+from atlaskit.cdc.envelope import looks_like_a_beat, read_segment
 from atlaskit.cdc.ledger import ledger_row_from
 from atlaskit.cdc.topics import HISTORY
 from doubles.change_events import KafkaRecord, beat_row, event, history_row
@@ -26,6 +26,12 @@ def test_rows_and_beats_are_told_apart_with_their_offsets() -> None:
     assert segment.offsets == (10, 13)
     assert [(beat.number, beat.offset, beat.lsn) for beat in segment.beats] == [(4, 12, 1004)]
     assert (segment.faults, segment.end) == ((), 14)
+
+
+def test_a_beat_is_known_without_decoding_it() -> None:
+    assert looks_like_a_beat(KafkaRecord(12, event("entity_attributes_beat", beat_row(MONITOR, 4, 2), "u")))
+    assert not looks_like_a_beat(KafkaRecord(10, event("entity_attributes", history_row(1, 2))))
+    assert not looks_like_a_beat(KafkaRecord(11, None))
 
 
 @pytest.mark.parametrize(
