@@ -46,11 +46,11 @@ def plan_of(seed: int) -> Plan:
     """Return what a seed of a campaign does: two faults at least."""
     return Plan(
         seed,
-        span=2.5,
-        warm=1.0,
-        calm=0.75,
-        readers=20,
-        pace=Pace(0.15, 0.044),
+        span=1.6,
+        warm=0.8,
+        calm=0.4,
+        readers=21,
+        pace=Pace(0.15, 0.029),
         count=LEAST_FAULTS + seed % (MOST_FAULTS - LEAST_FAULTS + 1),
     )
 

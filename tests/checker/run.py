@@ -67,7 +67,7 @@ class Tier:
 
 SIMULATION = Tier("simulation", "checker.sim")
 ALL_SEEDS = Tier("simulation", "checker.sim", ("--seeds", str(SEEDS)))
-PROCESSES = Tier("processes", "checker.processes", ("--episodes", "6", "--calm", "15"))
+PROCESSES = Tier("processes", "checker.processes", ("--episodes", "5", "--calm", "8"))
 SHORT_PROCESSES = Tier("processes", "checker.processes", ("--episodes", "4", "--calm", "5", "--rare"))
 
 

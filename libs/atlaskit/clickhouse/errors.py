@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
@@ -74,15 +72,24 @@ def _limit_of(error: Exception) -> str:
     return told[max(told.find("Limit for"), told.find("Query memory limit"), told.find("Memory limit"), 0) :][:120]
 
 
-@contextmanager
-def translated(doing: str) -> Iterator[None]:
-    """Raise the driver's errors in the block as those of Atlas; `doing` says in the text what was being done."""
-    try:
-        yield
-    except AtlasError:
-        raise
-    except Exception as error:
-        known = named(error, doing)
-        if known is None:
-            raise
-        raise known from error
+class Translated:
+    """Raises the driver's errors in its block as those of Atlas; `doing` says in the text what was being done.
+
+    A class and no generator: it stands around every statement."""
+
+    __slots__ = ("_doing",)
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, AtlasError):
+            known = named(error, self._doing)
+            if known is not None:
+                raise known from error
+
+
+translated: Final = Translated

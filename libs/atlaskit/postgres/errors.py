@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Final
 
 import asyncpg
 
@@ -81,15 +80,24 @@ def named(error: Exception, doing: str) -> AtlasError | None:
     return None
 
 
-@contextmanager
-def translated(doing: str) -> Iterator[None]:
-    """Raise the driver's errors in the block as those of Atlas; `doing` says in the text what was being done."""
-    try:
-        yield
-    except AtlasError:
-        raise
-    except Exception as error:
-        known = named(error, doing)
-        if known is None:
-            raise
-        raise known from error
+class Translated:
+    """Raises the driver's errors in its block as those of Atlas; `doing` says in the text what was being done.
+
+    A class and no generator: it stands around every statement."""
+
+    __slots__ = ("_doing",)
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, AtlasError):
+            known = named(error, self._doing)
+            if known is not None:
+                raise known from error
+
+
+translated: Final = Translated

@@ -70,7 +70,7 @@ class OlapBackend:
     async def _probe(self, places: list[tuple[str, int]], deadline: Deadline) -> tuple[str | None, list[Watermark]]:
         # The watermarks are those of the running incarnation and name it: one statement tells both.
         marks = await watermark.read_watermarks(self._clickhouse, places, deadline.require("reading the watermarks"))
-        names = {name: str(name) for mark in marks for name in (mark.monitor, mark.incarnation)}
+        names = {name: str(name) for name in {name for mark in marks for name in (mark.monitor, mark.incarnation)}}
         return (names[marks[0].incarnation] if marks else None), [_domain(mark, names) for mark in marks]
 
     def _prove(self, read: OlapRead, places: list[tuple[str, int]]) -> Proof | None:
