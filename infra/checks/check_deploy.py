@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,7 +164,8 @@ def terraform_format() -> str:
 
 def terraform_init() -> str:
     """The provider is there: from a mirror, or from the registry."""
-    init, environment = (terraform(), "init", "-input=false", "-backend=false"), terraform_environment()
+    init = (terraform(), "init", "-input=false", "-backend=false", "-no-color")
+    environment = terraform_environment()
     for mirror in mirrors():
         try:
             run(*init, f"-plugin-dir={mirror}", cwd=TERRAFORM, environment=environment)
@@ -173,9 +175,15 @@ def terraform_init() -> str:
     try:
         run(*init, cwd=TERRAFORM, environment=environment)
     except Failed as refused:
-        reason = str(refused).strip().splitlines()[-1]
-        raise Skipped(f"no provider: no mirror (TF_PLUGIN_MIRROR names one), and the registry: {reason}") from None
+        raise Skipped(f"no provider: no mirror (TF_PLUGIN_MIRROR names one), and {error_of(str(refused))}") from None
     return "provider from the registry"
+
+
+def error_of(said: str) -> str:
+    """Return Terraform's errors in one line, without the frame around them; all of it if there is none."""
+    lines = [line.strip("╷│╵ ") for line in said.splitlines()]
+    begun = next((number for number, line in enumerate(lines) if line.startswith("Error")), 0)
+    return " ".join(line for line in lines[begun:] if line)
 
 
 def terraform_validate() -> str:
@@ -212,7 +220,9 @@ def needs_provider() -> None:
         raise Skipped("no provider: see terraform init")
 
 
-CHECKS: Sequence[tuple[str, Callable[[], str]]] = (
+Check = tuple[str, Callable[[], str]]
+# Two lanes, run beside one another; within a lane a check may need what those before it made.
+OBJECTS: Sequence[Check] = (
     ("agreement of the deployments", agreement),
     ("hadolint", hadolint),
     ("compose: schema", compose_schema),
@@ -220,9 +230,11 @@ CHECKS: Sequence[tuple[str, Callable[[], str]]] = (
     ("kustomize", kustomize),
     ("kubernetes-validate", kubernetes),
     ("custom resources", custom_resources),
-    ("checkov: Dockerfiles", checkov("dockerfile", "--directory", "services")),
     ("checkov: overlay dev", checkov("kubernetes", "--file", rendered("overlays/dev"))),
     ("checkov: overlay prod", checkov("kubernetes", "--file", rendered("overlays/prod"))),
+)
+FILES: Sequence[Check] = (
+    ("checkov: Dockerfiles", checkov("dockerfile", "--directory", "services")),
     ("checkov: Terraform", checkov("terraform", "--directory", "infra/terraform")),
     ("terraform fmt", terraform_format),
     ("terraform init", terraform_init),
@@ -247,7 +259,9 @@ def checked(name: str, check: Callable[[], str]) -> Outcome:
 def main() -> int:
     """Run all, print the table and return 1 if any failed."""
     shutil.rmtree(BUILD / "terraform", ignore_errors=True)
-    outcomes = [checked(name, check) for name, check in CHECKS]
+    with ThreadPoolExecutor(2) as two:
+        lanes = list(two.map(lambda lane: [checked(name, check) for name, check in lane], (OBJECTS, FILES)))
+    outcomes = [outcome for lane in lanes for outcome in lane]
     for each in outcomes:
         print(f"{each.name:30} {each.result:8} {each.seconds:6.1f} s  {each.note}")
     counts = {result: sum(each.result == result for each in outcomes) for result in ("ran", "skipped", "FAILED")}
