@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import sys
 from collections.abc import AsyncIterator
@@ -16,7 +17,9 @@ from atlas_local.postgres import PostgresServer, PostgresTuning
 from atlas_local.process import ChildProcess, Command
 from atlas_local.scratch import register_first_epoch, scratch_cluster
 
-from faults.book import Attempts, Book, counted_client
+from faults.book import Attempts, Book, counted_client, keep_cancelling, keep_writing, until_acknowledged
+
+WRITERS = 12
 
 _tenants = itertools.count(1)
 
@@ -53,3 +56,20 @@ async def site(folder: Path) -> AsyncIterator[Site]:
                 yield Site(primary, ingest, address, client, attempts)
         finally:
             ingest.kill()
+
+
+@asynccontextmanager
+async def load(at: Site, *, pause: float = 0.0, cancelling: int = 0) -> AsyncIterator[Book]:
+    """Yield the book of writers that go on while the context is open; at its end each has the answer it waited for."""
+    book, over, numbers = await at.book(), asyncio.Event(), itertools.count()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(WRITERS):
+            group.create_task(keep_writing(at.client, book, numbers, over, pause))
+        for seed in range(cancelling):
+            group.create_task(keep_cancelling(at.client, book, numbers, over, seed))
+        try:
+            await until_acknowledged(book, 50)
+            yield book
+            await until_acknowledged(book, 50)
+        finally:
+            over.set()

@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from atlas_local.postgres import PostgresServer
 
-from faults.book import (
-    Book,
-    expect_exactly_once,
-    expect_first_answers,
-    keep_cancelling,
-    keep_writing,
-    until_acknowledged,
-)
-from faults.site import Site, site
+from faults.book import expect_exactly_once, expect_first_answers, until_acknowledged
+from faults.site import Site, load, site
 
 OUTAGE = 30.0  # seconds
-WRITERS = 12
-
-
-@asynccontextmanager
-async def load(at: Site, *, pause: float = 0.0, cancelling: int = 0) -> AsyncIterator[Book]:
-    """Yield the book of writers that go on while the context is open; at its end each has the answer it waited for."""
-    book, over, numbers = await at.book(), asyncio.Event(), itertools.count()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(WRITERS):
-            group.create_task(keep_writing(at.client, book, numbers, over, pause))
-        for seed in range(cancelling):
-            group.create_task(keep_cancelling(at.client, book, numbers, over, seed))
-        try:
-            await until_acknowledged(book, 50)
-            yield book
-            await until_acknowledged(book, 50)
-        finally:
-            over.set()
 
 
 async def ingest_is_stopped(at: Site) -> None:

@@ -24,7 +24,7 @@ Say = Callable[[str], object]
 async def prepare(settings: Settings, say: Say) -> None:
     """Do every step once and say what was done. Safe to run twice; two at once may fail, and the next run mends it."""
     dsn, passwords = settings.postgres_dsn.get_secret_value(), passwords_in(settings.role_passwords)
-    say(await migrate_postgres(dsn, settings.patience) or "postgres: the schema is the newest")
+    say(await migrate_postgres(dsn, settings.patience, say) or "postgres: the schema is the newest")
     await set_passwords(dsn, passwords)
     say(f"postgres: {len(passwords)} roles have their password")
     url = settings.clickhouse_url.get_secret_value()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shutil
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -18,12 +19,31 @@ from atlaskit.postgres.pool import open_pool
 from atlaskit.postgres.roles import set_password
 
 _POLL = 0.2  # seconds between two looks
+# A change that waits for a table makes every later read and write of that table wait behind it: never for longer.
+LOCK_LIMIT = timedelta(seconds=1)
+_LOCK_PAUSE = 2.0  # seconds in which what waited gets through before the next attempt, and up to as many again
+_LOCK_REFUSED = "canceling statement due to lock timeout"
 
 
-async def migrate_postgres(dsn: str, limit: timedelta) -> str:
-    """Bring the primary to the newest schema, once it answers, and return what dbmate said. Raises as `_up` does."""
+async def migrate_postgres(dsn: str, limit: timedelta, say: Callable[[str], object]) -> str:
+    """Bring the primary to the newest schema, once it answers, and return what dbmate said. Raises as `_up` does.
+
+    A migration that needs a table which somebody reads or writes for long gives up after `LOCK_LIMIT`, changing
+    nothing, and is tried again until `limit` has passed; each time is said.
+    """
     wait = ["--wait", "--wait-timeout", f"{limit.total_seconds():g}s"]
-    return await _up("postgres", dsn, limit * 2, wait)
+    options = {"PGOPTIONS": f"-c lock_timeout={LOCK_LIMIT // timedelta(milliseconds=1)}ms"}
+    loop = asyncio.get_running_loop()
+    end = loop.time() + limit.total_seconds()
+    while True:
+        try:
+            return await _up("postgres", dsn, limit * 2, wait, options)
+        except Unavailable as failed:
+            pause = _LOCK_PAUSE * random.uniform(1.0, 2.0)
+            if _LOCK_REFUSED not in str(failed) or loop.time() + pause > end:
+                raise
+        say(f"postgres: a table was in use for longer than {LOCK_LIMIT}; trying again")
+        await asyncio.sleep(pause)
 
 
 async def migrate_clickhouse(url: str, limit: timedelta) -> str:
@@ -40,10 +60,10 @@ async def migrate_clickhouse(url: str, limit: timedelta) -> str:
                 await asyncio.sleep(_POLL)
     except TimeoutError:
         raise Unavailable(f"ClickHouse did not answer within {limit}: {said}") from None
-    return await _up("clickhouse", clickhouse_address(url), limit, [])
+    return await _up("clickhouse", clickhouse_address(url), limit, [], {})
 
 
-async def _up(store: str, url: str, limit: timedelta, wait: list[str]) -> str:
+async def _up(store: str, url: str, limit: timedelta, wait: list[str], options: Mapping[str, str]) -> str:
     """Run dbmate. Repeatable. The address goes by the environment: a list of processes would show the password.
 
     Raises Unavailable with dbmate's words if it fails or takes longer than `limit`.
@@ -53,7 +73,7 @@ async def _up(store: str, url: str, limit: timedelta, wait: list[str]) -> str:
         process = await asyncio.create_subprocess_exec(
             dbmate(),
             *arguments,
-            env={"DATABASE_URL": url, "PATH": os.defpath},
+            env={"DATABASE_URL": url, "PATH": os.defpath, **options},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
