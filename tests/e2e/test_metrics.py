@@ -109,6 +109,7 @@ async def test_a_copy_that_does_not_answer_is_of_unknown_staleness_and_has_none(
             [seconds] = page.of("atlas_copy_staleness_seconds", source=source)
             assert 0 < seconds < 30
         assert len(page.of("atlas_beat_age_seconds")) == len(page.of("atlas_slot_lag_bytes")) == 1
+        assert len(page.of("atlas_slots_held_transactions")) == 1
 
     async def olap_unknown() -> None:
         page = await scraped(atlas, "lag-monitor")

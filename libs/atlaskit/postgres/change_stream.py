@@ -18,6 +18,7 @@ class ChangeStreamLook:
     """What the server says of them in one statement. `present` False: there is no such slot, and the rest is empty.
 
     `transactions` were decoded since `statistics_reset`; both begin anew with a slot, and with a server that crashed.
+    `held_back` are the transactions since the oldest one that any slot keeps from vacuum, None where none keeps one.
     Times are in microseconds since 1970, 0 for never.
     """
 
@@ -31,6 +32,7 @@ class ChangeStreamLook:
     confirmed: Lsn = NOWHERE
     transactions: int = 0
     statistics_reset: int = 0
+    held_back: int | None = None
     publication_as_made: bool = False
     published: frozenset[str] = frozenset()
 
@@ -65,6 +67,7 @@ async def look_at_change_stream(
         confirmed=Lsn(row["confirmed"] or 0),
         transactions=row["transactions"],
         statistics_reset=row["statistics_reset"],
+        held_back=row["held_back"],
         publication_as_made=row["publication_as_made"] is True,
         published=frozenset(row["published"]),
     )

@@ -133,6 +133,12 @@ BEAT_AGE: Final = _gauge("atlas.beat.age", "s", "Age of the newest usable beat; 
 SLOT_LAG: Final = _gauge(
     "atlas.slot.lag", "By", "Log that the slot of the change stream has not confirmed; absent while unknown"
 )
+SLOTS_HOLD: Final = _gauge(
+    "atlas.slots.held.transactions",
+    "{transaction}",
+    "Transactions since the oldest one that a replication slot of the primary, whichever is furthest back, keeps from "
+    "vacuum; absent while unknown",
+)
 
 SINK_ROWS: Final = _counter("atlas.sink.rows", "{row}", "Rows that ClickHouse has acknowledged", "table")
 SINK_BATCHES: Final = _counter("atlas.sink.batches", "{batch}", "Batches of records taken from Kafka and inserted")
@@ -197,6 +203,7 @@ METRICS: Final[Mapping[str, tuple[Metric, ...]]] = MappingProxyType(
             COPY_LAG,
             BEAT_AGE,
             SLOT_LAG,
+            SLOTS_HOLD,
         ),
         "olap-sink": (
             SINK_ROWS,

@@ -41,6 +41,11 @@ class Board:
         self.check_clock()
         return self.evidence.slot_lag(self._clock.boot())
 
+    def held_back(self) -> int | None:
+        """Return how many transactions the primary's slots kept from vacuum a moment ago, if known."""
+        self.check_clock()
+        return self.evidence.held_back(self._clock.boot())
+
     async def log_changes(self) -> NoReturn:
         """Log what changes in identity, epoch and the state of the copies."""
         last: dict[str, object] = {}

@@ -79,12 +79,14 @@ class ChangeStream:
         self._clock = clock
         self._remembered: BootInstant | None = None
         self.confirmed: Lsn | None = None  # by the slot at the last look; None: there was none
+        self.held_back: int | None = None  # transactions that the slots kept from vacuum at the last look
 
     async def look(self, session: DedicatedSession, limit: timedelta) -> tuple[int, str]:
         """Return the generation (0: there never was a slot) and what is wrong with it, or an empty text."""
         known = await known_change_stream(session, self._slot, limit)
         look = await look_at_change_stream(session, self._slot, self._publication, limit)
         self.confirmed = look.confirmed if look.present else None
+        self.held_back = look.held_back
         problem = broken(look, known)
         generation = known.generation if known is not None else int(look.present)
         if known is None and not look.present:

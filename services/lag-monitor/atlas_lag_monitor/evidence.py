@@ -69,7 +69,7 @@ class Evidence:
         self._fences: Memory[Fence] = Memory()
         self._beats: Memory[Beat] = Memory()
         self._primary_beat: BootInstant | None = None
-        self._slot: tuple[BootInstant, int] | None = None
+        self._slots: tuple[BootInstant, int | None, int | None] | None = None
         self._polls: dict[Source, Poll] = {}
         self._problems: dict[str, str] = {}
 
@@ -126,15 +126,19 @@ class Evidence:
             self._beats.clear()
         self._stream = generation
 
-    def saw_slot(self, asked: BootInstant, behind: int | None) -> None:
-        """Take how many bytes of the log the slot had not confirmed at that instant; None: there is no slot."""
-        self._slot = None if behind is None else (asked, behind)
+    def saw_slots(self, asked: BootInstant, behind: int | None, held_back: int | None) -> None:
+        """Take how many bytes of the log the slot had not confirmed at that instant; None: there is no slot.
+
+        `held_back` are the transactions that the server's slots, whichever is furthest back, keep from vacuum."""
+        self._slots = asked, behind, held_back
 
     def slot_lag(self, now: BootInstant) -> int | None:
-        """Return that, unless it was seen too long ago to tell anything; for people only."""
-        if self._slot is None or self._slot[0].age_at(now) > SLOT_LIMIT:
-            return None
-        return self._slot[1]
+        """Return the bytes, unless they were seen too long ago to tell anything; for people only."""
+        return None if self._slots is None or self._slots[0].age_at(now) > SLOT_LIMIT else self._slots[1]
+
+    def held_back(self, now: BootInstant) -> int | None:
+        """Return the transactions, likewise."""
+        return None if self._slots is None or self._slots[0].age_at(now) > SLOT_LIMIT else self._slots[2]
 
     def polled(self, copy: Source, poll: Poll) -> None:
         """Take the result of a poll."""
@@ -153,7 +157,7 @@ class Evidence:
         self._fences.clear()
         self._beats.clear()
         self._primary_beat = None
-        self._slot = None
+        self._slots = None
         self._polls.clear()
 
     def fences(self) -> tuple[Fence, ...]:

@@ -13,6 +13,7 @@ from atlaskit.telemetry.measures import (
     COPY_REACHABLE,
     COPY_STALENESS,
     SLOT_LAG,
+    SLOTS_HOLD,
 )
 from atlaskit.telemetry.metrics import Figures, gauge
 from opentelemetry.metrics import Meter
@@ -28,6 +29,7 @@ def board_gauges(meter: Meter, board: Board, copies: Collection[Source]) -> None
     gauge(meter, COPY_LAG, lambda: missing_bytes(board.reading()))
     gauge(meter, BEAT_AGE, lambda: beat_age(board.reading()))
     gauge(meter, SLOT_LAG, lambda: {} if (behind := board.slot_lag()) is None else {(): behind})
+    gauge(meter, SLOTS_HOLD, lambda: {} if (held := board.held_back()) is None else {(): held})
 
 
 def staleness(reading: Reading) -> Figures:

@@ -71,7 +71,8 @@ class Primary:
         stream, problem = await self._change_stream.look(session, limit)
         evidence.saw_change_stream(stream, problem)
         confirmed = self._change_stream.confirmed
-        evidence.saw_slot(asked, None if confirmed is None else max(look.flushed.bytes - confirmed.bytes, 0))
+        behind = None if confirmed is None else max(look.flushed.bytes - confirmed.bytes, 0)
+        evidence.saw_slots(asked, behind, self._change_stream.held_back)
         if not problem:
             evidence.beat_committed(generation, look.identity, Beat(number, asked, look.flushed))
 

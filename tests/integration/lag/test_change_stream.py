@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from atlas_lag_monitor.board import Board
-from atlas_local.postgres import PostgresCluster
+from atlas_local.postgres import PostgresCluster, PostgresTuning
 from atlas_local.scratch import scratch_cluster
 from atlaskit.freshness.reading import Reading
 from atlaskit.model import Source
@@ -18,6 +18,8 @@ Eventually = Callable[..., Awaitable[None]]
 SLOT = "debezium_atlas_slot"
 CREATE = f"SELECT pg_create_logical_replication_slot('{SLOT}', 'pgoutput')"
 DROP = f"SELECT pg_drop_replication_slot('{SLOT}')"
+KEPT_MB = 64  # of the log, for a slot that nobody reads
+STATUS = f"SELECT wal_status FROM pg_replication_slots WHERE slot_name = '{SLOT}'"
 READ = (
     f"SELECT count(*) FROM pg_logical_slot_get_binary_changes('{SLOT}', NULL, NULL, "
     "'proto_version', '1', 'publication_names', 'atlas_publication')"
@@ -26,7 +28,7 @@ READ = (
 
 @pytest.fixture(scope="module")
 async def primary() -> AsyncIterator[PostgresCluster]:
-    async with scratch_cluster(replica=False) as cluster:
+    async with scratch_cluster(PostgresTuning(max_slot_wal_keep_size=f"{KEPT_MB}MB"), replica=False) as cluster:
         await register(cluster)
         yield cluster
 
@@ -92,6 +94,73 @@ async def test_a_slot_made_anew_between_two_looks_is_noticed(
         await eventually(remembered)
         await owner.execute(f"DO $$ BEGIN PERFORM pg_drop_replication_slot('{SLOT}'); END $$; {CREATE}")
         await eventually(unproven(board, "made anew"))
+
+
+async def test_a_slot_that_nobody_reads_is_seen_to_fall_behind_until_it_is_lost_and_proves_nothing_from_then_on(
+    primary: PostgresCluster, owner: DedicatedSession, eventually: Eventually
+) -> None:
+    async with monitor(primary, replica_dsn=None) as board:
+        await eventually(proven(board))
+        # Rows of a table that is not published: nobody reads of them, and the slot keeps them all the same.
+        await owner.execute("CREATE TABLE filler (words text)")
+        fill = "INSERT INTO filler SELECT repeat(md5(n::text), 3) FROM generate_series(1, 50000) AS n"
+
+        async def behind() -> None:
+            lag = board.slot_lag()
+            assert lag is not None
+            assert lag > KEPT_MB << 19  # half of what is kept
+
+        written = 0
+        while await owner.value(STATUS) != "lost":
+            await owner.execute(fill)
+            await owner.execute("CHECKPOINT")  # which gives up the slots that are too far behind
+            written += 1
+            assert written < 50
+            if written == 5:
+                assert await owner.value(STATUS) in ("reserved", "extended", "unreserved")
+                await eventually(behind)
+                assert board.reading().beats
+        assert written > 5
+        await owner.execute("DROP TABLE filler")
+        await eventually(unproven(board, "slot is lost"))
+        await owner.execute(DROP)
+        await owner.execute(CREATE)
+        await eventually(unproven(board, "slot is lost"))
+        await owner.value("SELECT accept_change_stream($1)", SLOT)
+        await eventually(proven(board))
+
+
+async def test_the_transactions_that_slots_keep_from_vacuum_are_counted_whichever_slot_it_is(
+    primary: PostgresCluster, owner: DedicatedSession, eventually: Eventually
+) -> None:
+    spend = "DO $$ BEGIN FOR n IN 1..2000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
+
+    def held(board: Board, least: int, most: int) -> Callable[[], Awaitable[None]]:
+        async def check() -> None:
+            await owner.execute("SELECT pg_log_standby_snapshot()")
+            await owner.value(READ)
+            found = board.held_back()
+            assert found is not None
+            assert least <= found < most
+
+        return check
+
+    async with monitor(primary, replica_dsn=None) as board:
+        await eventually(proven(board))
+        await owner.execute(spend)
+
+        async def held_by_its_own() -> None:
+            assert (board.held_back() or 0) >= 2000
+
+        await eventually(held_by_its_own)
+        await eventually(held(board, 0, 1000))  # as soon as the slot is read
+        await owner.execute(CREATE.replace(SLOT, "left_behind"))
+        try:
+            await owner.execute(spend)
+            await eventually(held(board, 2000, 4000))
+        finally:
+            await owner.execute(DROP.replace(SLOT, "left_behind"))
+        await eventually(held(board, 0, 1000))
 
 
 @pytest.mark.parametrize(

@@ -113,12 +113,21 @@ def test_what_operators_must_hear_of_has_an_alarm() -> None:
         "atlas_copy_staleness_known",
         "atlas_sink_shards",
         "atlas_slot_lag_bytes",
+        "atlas_slots_held_transactions",
         "atlas_rpc_refusals_total",
         "atlas_ingest_refusals_total",
     }
     for alarm in rules(yaml_of("alarms.yaml")["groups"]):
         assert alarm["labels"]["severity"] in {"critical", "warning"}
         assert alarm["annotations"]["summary"]
+
+
+def test_a_slot_that_falls_behind_is_told_of_before_half_of_what_is_kept_for_it_is_full() -> None:
+    [alarm] = [one for one in rules(yaml_of("alarms.yaml")["groups"]) if one["alert"] == "AtlasSlotLag"]
+    alarmed = int(alarm["expr"].rpartition(">")[2])
+    for name in ("docker-compose.yml", "k8s/overlays/operators/postgres.yaml", "libs/atlas_local/postgres.py"):
+        [kept] = re.findall(r"max_slot_wal_keep_size[^\n]*?(\d+)GB", (ROOT / name).read_text())
+        assert alarmed <= int(kept) << 29, name
 
 
 def test_an_alarm_on_age_or_lag_does_not_rest_while_it_is_unknown() -> None:

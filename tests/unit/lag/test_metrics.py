@@ -48,12 +48,13 @@ def test_the_age_of_the_newest_beat_is_absent_while_there_is_none() -> None:
 
 def test_what_was_seen_of_the_slot_is_unknown_again_after_a_while_without_a_slot_and_after_a_suspend() -> None:
     evidence = Evidence(UUID(int=1), PrimaryMode.SINGLE)
-    assert evidence.slot_lag(at(0)) is None
-    evidence.saw_slot(at(1), 4096)
-    assert evidence.slot_lag(at(2)) == 4096
-    assert evidence.slot_lag(at(1.1 + SLOT_LIMIT.total_seconds())) is None
-    evidence.saw_slot(at(20), None)
-    assert evidence.slot_lag(at(20)) is None
-    evidence.saw_slot(at(30), 0)
+    assert evidence.slot_lag(at(0)) is evidence.held_back(at(0)) is None
+    evidence.saw_slots(at(1), 4096, 77)
+    assert (evidence.slot_lag(at(2)), evidence.held_back(at(2))) == (4096, 77)
+    late = at(1.1 + SLOT_LIMIT.total_seconds())
+    assert evidence.slot_lag(late) is evidence.held_back(late) is None
+    evidence.saw_slots(at(20), None, 78)  # another slot than that of the change stream
+    assert (evidence.slot_lag(at(20)), evidence.held_back(at(20))) == (None, 78)
+    evidence.saw_slots(at(30), 0, 0)
     evidence.drop()
-    assert evidence.slot_lag(at(30)) is None
+    assert evidence.slot_lag(at(30)) is evidence.held_back(at(30)) is None

@@ -77,6 +77,7 @@ RETURNING (SELECT system_identifier FROM pg_control_system()) AS system_identifi
 
 -- name: look_at_change_stream
 -- The slot, what it decoded since its statistics began, and the publication, as they are now. Times in microseconds since 1970.
+-- `held_back` is of all slots: whichever is furthest back keeps vacuum from what was deleted since. A lost one keeps nothing.
 SELECT
     current_setting('wal_level') AS wal_level,
     (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server_started,
@@ -85,6 +86,10 @@ SELECT
     (slot.confirmed_flush_lsn - '0/0')::bigint AS confirmed,
     coalesce(decoded.total_txns, 0) AS transactions,
     coalesce((extract(epoch FROM decoded.stats_reset) * 1000000)::bigint, 0) AS statistics_reset,
+    (
+        SELECT max(greatest(age(held.xmin), age(held.catalog_xmin))) FROM pg_replication_slots AS held
+        WHERE held.wal_status IS DISTINCT FROM 'lost'
+    ) AS held_back,
     publication.pubinsert AND publication.pubupdate AND publication.pubdelete AND publication.pubviaroot
         AND NOT publication.puballtables AS publication_as_made,
     ARRAY(

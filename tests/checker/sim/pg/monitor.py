@@ -135,6 +135,7 @@ def look_at_change_stream(backend: Backend, slot: str, publication: str) -> Rows
             "confirmed": made.confirmed,
             "transactions": made.transactions,
             "statistics_reset": 0,
+            "held_back": 0 if made.present else None,
             "publication_as_made": True,
             "published": [f"{table}{end}" for table in PUBLISHED for end in ("", "_beat")],
         }
