@@ -79,6 +79,11 @@ class ChildProcess:
         """Whether the process exists; a paused one does."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def children(self) -> list[int]:
+        """The ids of its direct children as they are now; empty where there is no /proc."""
+        return [] if self._process is None else _children(self._process.pid)
+
     async def start(self) -> None:
         """Start the process and return when its health check passes.
 

@@ -42,9 +42,9 @@ _LATE: Final = frozenset({159, 160, 394})
 # TOO_MANY_ROWS, TOO_MANY_BYTES, TOO_MANY_ROWS_OR_BYTES; and of MEMORY_LIMIT_EXCEEDED what is the query's own limit.
 _COSTLY: Final = frozenset({158, 307, 396})
 _OF_THE_QUERY: Final = ("Query memory limit", "(for query)")
-# TOO_MANY_SIMULTANEOUS_QUERIES, SOCKET_TIMEOUT, NETWORK_ERROR, MEMORY_LIMIT_EXCEEDED, TOO_MANY_PARTS, UNKNOWN_DATABASE
-# and UNKNOWN_TABLE (the migrations have not run yet)
-_UNAVAILABLE: Final = frozenset({202, 209, 210, 241, 252, 81, 60})
+# TOO_MANY_SIMULTANEOUS_QUERIES, SOCKET_TIMEOUT, NETWORK_ERROR, MEMORY_LIMIT_EXCEEDED, NOT_ENOUGH_SPACE, TOO_MANY_PARTS,
+# UNKNOWN_DATABASE and UNKNOWN_TABLE (the migrations have not run yet)
+_UNAVAILABLE: Final = frozenset({202, 209, 210, 241, 243, 252, 81, 60})
 # TOO_MANY_PARTS is also what an insert into more than 100 partitions gets: split it.
 _PERMANENT: Final = "Too many partitions for single INSERT block"
 

@@ -107,6 +107,14 @@ class World:
             total = rows * version + rows * (rows + 1) // 2
             await self._enter(version, [["entity_attributes", shard, rows + counted, str(_signed(total))]])
 
+    async def change(self, table: str, shard: int, statement: str, *values: object) -> None:
+        """Commit a statement that writes one row of a table, whose `$1` is its version, with its row of the ledger."""
+        self.transactions += 1
+        version = EPOCH + (self.transactions << 17)
+        async with self.primary.transaction():
+            await self.primary.execute(statement, version, *values)
+            await self._enter(version, [[table, shard, 1, str(version)]])
+
     async def _enter(self, version: int, entries: list[list[object]]) -> None:
         await self.primary.execute(
             "WITH ahead AS (UPDATE ingest_writers SET last_sequence = last_sequence + 1 WHERE writer = $1"
@@ -125,9 +133,9 @@ class World:
         await self.primary.execute(SQL["commit_beat"], 0, self.monitor, self.beats, 1, 1000 + self.beats)
         return self.beats
 
-    async def proven(self, shard: int) -> int:
-        """Return the beat that holds for the history of a shard, 0 if none does."""
-        marks = await read_watermarks(self.clickhouse, [("entity_attributes", shard)])
+    async def proven(self, shard: int, table: str = "entity_attributes") -> int:
+        """Return the beat that holds for a shard of a table, 0 if none does."""
+        marks = await read_watermarks(self.clickhouse, [(table, shard)])
         return max((mark.beat for mark in marks if mark.monitor == self.monitor), default=0)
 
     async def stored(self, extra: str = "") -> int:
@@ -176,7 +184,7 @@ class World:
                 running.cancel()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 async def world() -> AsyncIterator[World]:
     async with local_stack(StackOptions()) as stack:
         await apply_migrations(stack)

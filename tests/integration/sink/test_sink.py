@@ -41,7 +41,8 @@ async def test_every_type_arrives_bit_exact_and_the_watermark_follows(world: Wor
         await eventually(reaches(world, beat, 3, 4, 5, 6, 7))
     rows = await world.clickhouse.rows(
         "SELECT shard, value_int64, value_uint64, hex(reinterpretAsString(value_double)), hex(value_bytes),"
-        " attribute_key, toUnixTimestamp64Micro(event_timestamp) FROM entity_analytics_events ORDER BY shard"
+        " attribute_key, toUnixTimestamp64Micro(event_timestamp) FROM entity_analytics_events WHERE shard >= 3"
+        " ORDER BY shard"
     )
     assert [row[0] for row in rows] == [3, 4, 5, 6, 7]
     assert rows[0][1] == -(2**63)
