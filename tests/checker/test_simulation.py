@@ -6,17 +6,31 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from checker.campaign import plan_of, replay_of
+from checker.history import ReadAnswered
 from checker.mutants import MUTANTS, Mutant
 from checker.naive import naive
+from checker.sim.clients import Pace
 from checker.sim.faults import Planned
 from checker.sim.run import Plan, simulate
 from checker.verdict import check
 
 SHORT = 4.0  # virtual seconds of faults
+NS_PER_S = 1_000_000_000
+MINUTES = 180.0  # virtual seconds of a fault that lasts
+# What the monitor does all the time, done more seldom: a run of minutes is to take seconds.
+SELDOM = {
+    "fence_interval": timedelta(milliseconds=200),
+    "beat_interval": timedelta(milliseconds=300),
+    "primary_beat_interval": timedelta(seconds=1),
+    "lag_interval": timedelta(milliseconds=200),
+    "poll_interval": timedelta(milliseconds=500),
+    "olap_poll_interval": timedelta(milliseconds=500),
+}
 
 
 @pytest.mark.parametrize("seed", [1, 2, 6])
@@ -32,6 +46,19 @@ def test_after_a_failover_every_class_meets_its_budget_again() -> None:
     plan = Plan(2, span=SHORT, planned=(Planned("promotion", "", 0.5, 2.0),))
     verdict = check(simulate(plan).history)
     assert not [one for one in verdict.violations if one.check == "C10"]
+
+
+def test_clickhouse_that_is_slow_for_minutes_is_claimed_as_old_as_it_is_and_catches_up() -> None:
+    minutes = (Planned("slow-link", "olap-sink|clickhouse", 0.5, MINUTES, 2.0),)
+    plan = Plan(1, span=MINUTES + 1, planned=minutes, readers=1, writers=1, pace=Pace(2.0, 1.0), knobs=SELDOM)
+    history = simulate(plan).history
+    answered = [one for one in history.events if isinstance(one, ReadAnswered) and one.source == "olap"]
+    claims = [one.claim for one in answered if one.claim is not None]
+    assert max(claims) > 10 * NS_PER_S
+    assert claims[-1] < NS_PER_S
+    verdict = check(history)
+    assert not verdict.violations, verdict.violations[0]
+    assert sum(verdict.claims.values()) > 100
 
 
 @pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.quick], ids=lambda one: one.name)

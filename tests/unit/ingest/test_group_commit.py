@@ -16,11 +16,14 @@ from atlas.ingest.v1.value_pb2 import AttributeValue
 from atlas_ingest import validation
 from atlas_ingest.batcher import Crowd, GroupCommit, Limits, gathering, group_commit
 from atlas_ingest.decoding import draft_of_rows
-from atlas_ingest.fair_queue import QueueLimits
+from atlas_ingest.draft import MAX_ITEMS
+from atlas_ingest.fair_queue import Entry, FairQueue, QueueLimits
 from atlas_ingest.groups import AtOnce, Outcome
+from atlas_ingest.settings import Settings
 from atlaskit.batch import Answer, WriteBatch, Written
-from atlaskit.errors import AtlasError, Overloaded, RequestIdReused, Unavailable
-from atlaskit.model import EntityIdentity, Tenant
+from atlaskit.config import load
+from atlaskit.errors import AtlasError, ConfigurationWrong, Overloaded, RequestIdReused, Unavailable
+from atlaskit.model import MAX_ROWS_PER_TRANSACTION, EntityIdentity, Tenant
 from atlaskit.position import Lsn, Token
 from opentelemetry.trace import NoOpTracer
 
@@ -420,3 +423,16 @@ async def test_a_transaction_runs_no_longer_than_its_most_patient_caller_waits()
         store.gate.set()
     assert store.limits[0] == LIMITS.transaction
     assert timedelta(seconds=1) < store.limits[1] <= timedelta(seconds=2)
+
+
+def test_no_setting_lets_a_transaction_have_more_rows_than_a_row_version_counts() -> None:
+    environ = {"ATLAS_POSTGRES_DSN": "postgres://nowhere", "ATLAS_GROUP_ROWS": "{}"}
+    with pytest.raises(ConfigurationWrong, match="ATLAS_GROUP_ROWS"):
+        load(Settings, {**environ, "ATLAS_GROUP_ROWS": str(MAX_ROWS_PER_TRANSACTION)})
+    largest = MAX_ROWS_PER_TRANSACTION - MAX_ITEMS
+    assert load(Settings, {**environ, "ATLAS_GROUP_ROWS": str(largest)}).group_rows == largest
+    queue: FairQueue[None] = FairQueue(QueueLimits(rows=10**6, size_bytes=10**9, tenant_share=1))
+    for tenant in range(10):  # most are as large as one request may be; the first two leave a row of the group
+        queue.push(Entry(tenant, MAX_ITEMS if tenant else largest - MAX_ITEMS - 1, 1, 0.0, None))
+    assert MAX_ITEMS < sum(entry.rows for entry in queue.take(largest)) <= MAX_ROWS_PER_TRANSACTION
+    assert sum(entry.rows for entry in queue.take(1)) == MAX_ITEMS
