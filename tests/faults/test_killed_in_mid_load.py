@@ -1,4 +1,4 @@
-"""A part is killed with -9 while rows are on their way: afterwards every copy holds each of them once."""
+"""A part is killed with -9, or ends by a full disk, while rows are on their way: then every copy holds each once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from atlas_cli.copies import Held, count_copies
 from atlas_client import AtlasClient, CallFailed, ColumnBuilder, Source, Tenant
+from atlas_local.faults.disks import stop_growth
 from atlas_local.launch import Launched
+from atlas_local.process import ChildProcess, until
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 BATCHES, ROWS = 40, 500
@@ -41,21 +43,46 @@ async def expect_everywhere(atlas: Launched, client: AtlasClient, tenant: Tenant
     assert held == {"primary": expected, "replica": expected, "olap": expected}
 
 
+async def killed(process: ChildProcess) -> None:
+    process.kill()
+    await process.start()
+
+
+async def ended_by_a_full_disk(process: ChildProcess) -> None:
+    await stop_growth(process)
+    async with asyncio.timeout(PATIENCE.total_seconds()):
+        await until(lambda: not process.running, every=0.05)
+    await process.start()
+
+
+async def expect_equal_counts(
+    atlas: Launched,
+    client: AtlasClient,
+    tenant: Tenant,
+    process: ChildProcess,
+    befall: Callable[[ChildProcess], Awaitable[None]],
+) -> None:
+    before = process.pid
+    token = ""
+    for number in range(BATCHES):
+        if number == BATCHES // 3:
+            befalling = asyncio.create_task(befall(process))
+        token = await write_one(client, tenant, number)
+    await befalling
+    assert process.pid != before
+    await expect_everywhere(atlas, client, tenant, token)
+
+
 @pytest.mark.parametrize(
     "part", ["olap-sink", "connect", "kafka", "clickhouse", "ingest", "lag-monitor", "replica", "primary"]
 )
 async def test_counts_are_equal_after_a_part_was_killed(
     atlas: Launched, client: AtlasClient, new_tenant: Callable[..., Awaitable[Tenant]], part: str
 ) -> None:
-    tenant = await new_tenant()
-    process = atlas.process(part)
-    killed = process.pid
-    token = ""
-    for number in range(BATCHES):
-        if number == BATCHES // 3:
-            process.kill()
-            restarting = asyncio.create_task(process.start())
-        token = await write_one(client, tenant, number)
-    await restarting
-    assert process.pid != killed
-    await expect_everywhere(atlas, client, tenant, token)
+    await expect_equal_counts(atlas, client, await new_tenant(), atlas.process(part), killed)
+
+
+async def test_counts_are_equal_after_kafka_found_no_space_for_its_records(
+    atlas: Launched, client: AtlasClient, new_tenant: Callable[..., Awaitable[Tenant]]
+) -> None:
+    await expect_equal_counts(atlas, client, await new_tenant(), atlas.process("kafka"), ended_by_a_full_disk)

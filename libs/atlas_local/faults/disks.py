@@ -1,4 +1,4 @@
-"""A disk that is full, as a running PostgreSQL meets it: without root's rights, for one server alone. Linux only."""
+"""A disk that is full, as a running part meets it: without root's rights, and for that part alone. Linux only."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 
 from atlas_local import oneshot
 from atlas_local.postgres import PostgresServer
-from atlas_local.process import Command
+from atlas_local.process import ChildProcess, Command
 
 _NO_GROWTH = Path(__file__).with_name("no_growth.py")
 _NO_SPACE = Path("/dev/full")  # every write to it fails with ENOSPC
 
 
-async def stop_growth(server: PostgresServer) -> None:
-    """Let the processes that the server has now write to no file any more (EFBIG); those that it starts later may.
+async def stop_growth(part: ChildProcess) -> None:
+    """Let the processes that the part has now write to no file any more (EFBIG); those that it starts later may.
 
-    It is a disk that takes no more of the log: who cannot write that ends all of them, and the postmaster starts
-    others. Raises PartFailed."""
-    user, group = server.command.user, server.command.group
-    owner = [str(-1 if one is None else one) for one in (user, group)]
-    arguments = [sys.executable, "-I", "-S", str(_NO_GROWTH), *owner, *map(str, server.children)]
-    await oneshot.run("no_growth", Command(arguments), server.log, seconds=10.0)
+    Of PostgreSQL not the postmaster: who cannot write the log ends all its processes, and it starts others. Raises
+    PartFailed."""
+    processes = part.children if isinstance(part, PostgresServer) else [part.pid, *part.children]
+    owner = [str(-1 if one is None else one) for one in (part.command.user, part.command.group)]
+    arguments = [sys.executable, "-I", "-S", str(_NO_GROWTH), *owner, *map(str, processes)]
+    await oneshot.run("no_growth", Command(arguments), part.log, seconds=10.0)
 
 
 @contextmanager
