@@ -1,7 +1,7 @@
 """A part is killed with -9, or ends by a full disk, while rows are on their way: then every copy holds each once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -60,7 +60,7 @@ async def expect_equal_counts(
     client: AtlasClient,
     tenant: Tenant,
     process: ChildProcess,
-    befall: Callable[[ChildProcess], Awaitable[None]],
+    befall: Callable[[ChildProcess], Coroutine[None, None, None]],
 ) -> None:
     before = process.pid
     token = ""

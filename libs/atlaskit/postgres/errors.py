@@ -51,9 +51,14 @@ _CONFLICT = (asyncpg.exceptions.TransactionRollbackError, asyncpg.exceptions.Loc
 _LATE = (asyncpg.exceptions.QueryCanceledError, TimeoutError)
 
 
-# What PostgreSQL raises while a transaction does its work, and never from its COMMIT on.
+# What PostgreSQL raises while a transaction does its work, and never from its COMMIT on: there a disk that is full or
+# broken ends all its processes, and with them the connection. To be unsure of these for as long as a disk is full would
+# cost a connection, and a place in the vector of every beat, for each write that is tried again.
 _UNDONE = (
     *_CONFLICT,
+    asyncpg.exceptions.DiskFullError,
+    asyncpg.exceptions.OutOfMemoryError,
+    asyncpg.exceptions.PostgresIOError,
     asyncpg.exceptions.DataError,
     asyncpg.exceptions.IntegrityConstraintViolationError,
     asyncpg.exceptions.ReadOnlySQLTransactionError,
