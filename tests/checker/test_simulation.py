@@ -55,7 +55,7 @@ def test_clickhouse_that_is_slow_for_minutes_is_claimed_as_old_as_it_is_and_catc
     answered = [one for one in history.events if isinstance(one, ReadAnswered) and one.source == "olap"]
     claims = [one.claim for one in answered if one.claim is not None]
     assert max(claims) > 10 * NS_PER_S
-    assert claims[-1] < NS_PER_S
+    assert claims[-1] < 5 * NS_PER_S
     verdict = check(history)
     assert not verdict.violations, verdict.violations[0]
     assert sum(verdict.claims.values()) > 100

@@ -18,6 +18,7 @@ class ChangeStreamLook:
     """What the server says of them in one statement. `present` False: there is no such slot, and the rest is empty.
 
     `transactions` were decoded since `statistics_reset`; both begin anew with a slot, and with a server that crashed.
+    `whole_rows`: an update of a captured table brings every value of its row, those that did not change as well.
     `held_back` are the transactions since the oldest one that any slot keeps from vacuum, None where none keeps one.
     Times are in microseconds since 1970, 0 for never.
     """
@@ -33,6 +34,7 @@ class ChangeStreamLook:
     transactions: int = 0
     statistics_reset: int = 0
     held_back: int | None = None
+    whole_rows: bool = False
     publication_as_made: bool = False
     published: frozenset[str] = frozenset()
 
@@ -68,6 +70,7 @@ async def look_at_change_stream(
         transactions=row["transactions"],
         statistics_reset=row["statistics_reset"],
         held_back=row["held_back"],
+        whole_rows=row["whole_rows"],
         publication_as_made=row["publication_as_made"] is True,
         published=frozenset(row["published"]),
     )

@@ -65,6 +65,8 @@ def _anew(look: ChangeStreamLook, known: KnownStream | None) -> str:
 def _publication_problem(look: ChangeStreamLook) -> str:
     if not look.publication_as_made:
         return "its publication is gone or publishes other kinds of changes than it was made with"
+    if not look.whole_rows:
+        return "a table that is updated lacks REPLICA IDENTITY FULL: values that did not change may not be sent"
     if missing := sorted(PUBLISHED - look.published):
         return f"its publication lacks {', '.join(missing)}"
     return ""

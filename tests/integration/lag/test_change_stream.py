@@ -176,6 +176,11 @@ async def test_the_transactions_that_slots_keep_from_vacuum_are_counted_whicheve
             "ALTER PUBLICATION atlas_publication ADD TABLE entities_beat",
             "lacks entities_beat",
         ),
+        (
+            "ALTER TABLE entity_hot_attributes_h3 REPLICA IDENTITY DEFAULT",
+            "ALTER TABLE entity_hot_attributes_h3 REPLICA IDENTITY FULL",
+            "lacks REPLICA IDENTITY FULL",
+        ),
     ],
 )
 async def test_a_publication_that_was_changed_proves_nothing_even_once_it_is_changed_back(

@@ -18,6 +18,7 @@ WHOLE = ChangeStreamLook(
     wal_status="reserved",
     confirmed=Lsn(100),
     transactions=50,
+    whole_rows=True,
     publication_as_made=True,
     published=PUBLISHED,
 )
@@ -45,6 +46,7 @@ def test_a_slot_that_never_was_is_not_broken_and_one_that_was_is() -> None:
         ({"wal_status": "lost"}, "lost"),
         ({"invalidation": "wal_removed"}, "wal_removed"),
         ({"publication_as_made": False}, "publication"),
+        ({"whole_rows": False}, "REPLICA IDENTITY"),
         ({"published": PUBLISHED - {"entities"}}, "lacks entities"),
         ({"published": PUBLISHED - {"ingest_batches_beat"}}, "lacks ingest_batches_beat"),
     ],

@@ -90,6 +90,11 @@ SELECT
         SELECT max(greatest(age(held.xmin), age(held.catalog_xmin))) FROM pg_replication_slots AS held
         WHERE held.wal_status IS DISTINCT FROM 'lost'
     ) AS held_back,
+    -- Of what is updated the whole row before it must be in the log: a value out of line that did not change is taken from there.
+    NOT EXISTS (
+        SELECT FROM pg_inherits JOIN pg_class AS leaf ON leaf.oid = inhrelid
+        WHERE inhparent IN ('entities'::regclass, 'entity_hot_attributes'::regclass) AND leaf.relreplident <> 'f'
+    ) AS whole_rows,
     publication.pubinsert AND publication.pubupdate AND publication.pubdelete AND publication.pubviaroot
         AND NOT publication.puballtables AS publication_as_made,
     ARRAY(

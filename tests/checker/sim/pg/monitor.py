@@ -136,6 +136,7 @@ def look_at_change_stream(backend: Backend, slot: str, publication: str) -> Rows
             "transactions": made.transactions,
             "statistics_reset": 0,
             "held_back": 0 if made.present else None,
+            "whole_rows": True,
             "publication_as_made": True,
             "published": [f"{table}{end}" for table in PUBLISHED for end in ("", "_beat")],
         }
