@@ -81,11 +81,15 @@ class Asking:
         """Return the tenants of one set, by the rest of their names."""
         return {name.removeprefix(prefix): number for name, number in self.tenants.items() if name.startswith(prefix)}
 
+    def acting_for(self, *tenants: int) -> AtlasClient:
+        """Return the client as it asks about one tenant, or about several that it was granted."""
+        return self.client.for_tenant(tenants[0]) if len(tenants) == 1 else self.client
+
     async def entity(
         self, tenant: int, key: str, attributes: Sequence[str] = (), *, as_of: datetime | None = None
     ) -> dict[str, Observed]:
         """Return the values of an entity by attribute."""
-        answer = await self.client.get_entity(
+        answer = await self.acting_for(tenant).get_entity(
             tenant, key, attributes, as_of=as_of, freshness=self._wanted(), timeout=TIMEOUT
         )
         self.certificates.append(answer.freshness)
@@ -104,7 +108,7 @@ class Asking:
         found: list[Entity] = []
         token = ""
         while True:
-            page = await self.client.list_entities(
+            page = await self.acting_for(tenant).list_entities(
                 tenant,
                 where=where,
                 attributes=attributes,
@@ -123,7 +127,7 @@ class Asking:
 
     async def newest(self, tenant: int, key: str, attribute: str, count: int) -> list[Observed]:
         """Return the newest observations of an attribute."""
-        page = await self.client.history(
+        page = await self.acting_for(tenant).history(
             tenant, key, attribute, newest_first=True, page_size=count, freshness=self._wanted(), timeout=TIMEOUT
         )
         self.certificates.append(page.freshness)
@@ -141,7 +145,7 @@ class Asking:
         groups: list[tuple[list[Any], list[Any]]] = []
         token = ""
         while True:
-            page = await self.client.aggregate(
+            page = await self.acting_for(*tenants).aggregate(
                 tenants,
                 attribute,
                 functions,
@@ -163,7 +167,7 @@ class Asking:
         found: list[pb.AttributeDescription] = []
         token = ""
         while True:
-            page = await self.client.describe_attributes(
+            page = await self.acting_for(tenant).describe_attributes(
                 tenant, prefix, page_size=1000, page_token=token, freshness=self._wanted(), timeout=TIMEOUT
             )
             self.certificates.append(page.freshness)

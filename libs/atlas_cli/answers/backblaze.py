@@ -153,7 +153,7 @@ async def growth(ask: Asking) -> str:
         groups = await ask.groups([number], "smart_5_raw", [FIRST, LAST], [ENTITY])
         best = sorted(((first - last, entity, first, last) for [entity], [first, last] in groups))[:12]
         for change, entity, first, last in best:
-            key = (await ask.client.get_entity(number, entity, ["model"])).entity.entity_key
+            key = (await ask.acting_for(number).get_entity(number, entity, ["model"])).entity.entity_key
             grown.append((change, key, first, last))
     return ", ".join(f"({key}, {-change}, {first}, {last})" for change, key, first, last in sorted(grown)[:5]) + "."
 

@@ -181,7 +181,7 @@ async def falls(ask: Asking) -> str:
             (round(last - first, 4), key, first, last, begun, ended) for [key], [first, last, begun, ended] in groups
         )
         for change, key, *rest in changes[:12]:
-            name = (await ask.client.get_entity(number, key, ["temp_c"])).entity.entity_key
+            name = (await ask.acting_for(number).get_entity(number, key, ["temp_c"])).entity.entity_key
             fallen.append((change, name, *rest))
     five = sorted(fallen)[:5]
     return (

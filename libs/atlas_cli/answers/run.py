@@ -87,7 +87,7 @@ def _loads_of(name: str) -> list[DataSet]:
 
 
 async def _load(running: Launched, folder: Path, sets: list[DataSet], watch: Stopwatch) -> None:
-    async with AtlasClient.connect(ingest=running.ingest, query=running.query) as atlas:
+    async with AtlasClient.connect(ingest=running.ingest, query=running.query, caller=CALLER) as atlas:
         for data_set in sets:
             inputs = inputs_of(data_set, [folder])
             if data_set.name.endswith(" again") and not data_set.ordered:
@@ -98,9 +98,9 @@ async def _load(running: Launched, folder: Path, sets: list[DataSet], watch: Sto
             watch.say(f"{data_set.title}: {report.writes:,} values acknowledged; waiting for the copies")
             if data_set.name.startswith(METAR.name):
                 token = await _load_deliveries(atlas, folder)
-            tenant = next(iter(await atlas.list_tenants()))
+            tenant = next(iter(await atlas.list_tenants())).tenant_id
             for source in (Source.REPLICA, Source.OLAP):
-                await atlas.wait_for_position(tenant.tenant_id, token, source, timeout=_CAUGHT_UP)
+                await atlas.for_tenant(tenant).wait_for_position(tenant, token, source, timeout=_CAUGHT_UP)
 
 
 async def _ask(running: Launched, name: str, watch: Stopwatch, plan: Plan) -> list[str]:
@@ -136,13 +136,13 @@ async def _one(asking: Asking, number: str, question: Question, known: str, watc
 
 async def _load_deliveries(atlas: AtlasClient, folder: Path) -> str:
     """Write what of each delivered row two questions need, and return the token: see `answers.metar`."""
-    tenant = await atlas.create_tenant(metar.DELIVERIES, attribute_key_quota=10)
-    token = ""
+    tenant = (await atlas.create_tenant(metar.DELIVERIES, attribute_key_quota=10)).tenant_id
+    own, token = atlas.for_tenant(tenant), ""
     for file in inputs_of(METAR, [folder]):
         builder = ColumnBuilder()
         for entity, snapshot, key, at_us, value in _deliveries(file.path, file.name):
             builder.add(entity, key, value, at_us, asset_type=snapshot)
-        written = await atlas.write_columns(tenant.tenant_id, builder.build(), timeout=TIMEOUT)
+        written = await own.write_columns(tenant, builder.build(), timeout=TIMEOUT)
         token = written.token
     return token
 

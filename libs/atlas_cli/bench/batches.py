@@ -87,6 +87,7 @@ class Repeated:
     So the generator spends on a batch what its octets cost, and still every item is new."""
 
     def __init__(self, load: TenantLoad, count: int) -> None:
+        self.tenant_id = load.tenant_id
         self._requests = [load.request() for _ in range(count)]
         self._forms: list[_Form | None] = []
         self._sent = 0

@@ -33,8 +33,8 @@ IN_FLIGHT_OF_STREAM = 8
 class Offer:
     """One kind of load. `rate`: calls a second, offered whatever happens; 0: `callers` in a closed loop.
 
-    With a `caller` each unary call says that it comes from there and acts for the tenant of its request; a stream,
-    which carries several tenants, says the first alone.
+    With `stream` each caller has one stream, which carries one tenant: the callers are dealt out by weight. With a
+    `caller` each call or stream says that it comes from there and acts for its tenant.
 
     At most `outstanding` calls wait for an answer; what is due then is not sent, and counted as NOT_SENT."""
 
@@ -51,7 +51,7 @@ class Offer:
     seed: int = 1
     caller: str = ""
 
-    def identity(self, tenant: int | None) -> tuple[tuple[str, str], ...]:
+    def identity(self, tenant: int) -> tuple[tuple[str, str], ...]:
         """Return what a call says of itself as metadata: nothing without a caller."""
         return metadata_of(self.caller, tenant) if self.caller else ()
 
@@ -202,24 +202,36 @@ async def _closed_loop(offer: Offer, call: _Caller) -> None:
             await call.one(now)
 
     async with asyncio.TaskGroup() as group:
-        for number in range(offer.callers):
-            group.create_task(_stream(call, number) if offer.stream else caller())
+        for number, place in enumerate(dealt(offer.weights, offer.callers)):
+            group.create_task(_stream(call, number, offer.loads[place]) if offer.stream else caller())
 
 
-async def _stream(call: _Caller, number: int) -> None:
+def dealt(weights: Sequence[float], count: int) -> list[int]:
+    """Return for each of `count` streams which tenant it carries: in proportion to their weights, heaviest first."""
+    given = [0] * len(weights)
+    places = []
+    for _ in range(count):
+        place = max(range(len(weights)), key=lambda each: weights[each] / (given[each] + 1))
+        given[place] += 1
+        places.append(place)
+    return places
+
+
+async def _stream(call: _Caller, number: int, load: Repeated) -> None:
     sent: asyncio.Queue[float] = asyncio.Queue(IN_FLIGHT_OF_STREAM)
 
     async def requests() -> AsyncIterator[pb.StreamWriteAttributesRequest]:
         while (now := time.perf_counter()) < call.ends:
             await sent.put(now)
-            yield pb.StreamWriteAttributesRequest(write=call.next())
+            yield pb.StreamWriteAttributesRequest(write=load.next())
             if call.counts(now):
                 call.outcome.calls += 1
 
     stub = call.connections[number % len(call.connections)]
     whole = (call.offer.warm_up + call.offer.duration + call.offer.timeout).total_seconds()
+    identity = call.offer.identity(load.tenant_id)
     try:
-        async for answer in stub.StreamWriteAttributes(requests(), timeout=whole, metadata=call.offer.identity(None)):
+        async for answer in stub.StreamWriteAttributes(requests(), timeout=whole, metadata=identity):
             begun = await sent.get()
             if answer.HasField("error"):
                 call.failed(answer.error.reason, begun)

@@ -19,7 +19,7 @@ from atlas_cli.bench.batches import Repeated, TenantLoad
 from atlas_cli.bench.offer import Offer, Outcome, run, stubs
 from atlas_cli.bench.skew import tenant_shapes
 from atlas_cli.commands.options import CALLER, Ingest
-from atlas_cli.commands.running import complete
+from atlas_cli.commands.running import complete, fail
 
 CONNECTIONS = 2
 MADE_AHEAD = 8  # requests of each tenant
@@ -53,8 +53,11 @@ def bench_command(
 
     With --rate the loop is open: a call counts from when it was due, however slow the service is. Nothing is repeated;
     what fails is counted by reason. Values follow the skew and the types of the public telemetry sets. A long run takes
-    no more memory than a short one; each second a line is printed.
+    no more memory than a short one; each second a line is printed. A stream carries one tenant: --callers streams are
+    dealt out to the tenants by their share.
     """
+    if mode is Mode.STREAM and (rate or hot):
+        raise fail("--mode stream is a closed loop: leave out --rate and --hot", 2)
 
     async def offered() -> list[Outcome]:
         async with (

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from atlas_cli.commands.options import Ingest, Timeout
+from atlas_cli.commands.options import CALLER, Ingest, Timeout
 from atlas_cli.commands.reads import tenant_of
 from atlas_cli.commands.running import complete, fail
 from atlas_cli.text import instant_text
@@ -85,7 +85,7 @@ async def _asked(
     tenant: str, ingest: str, timeout: float, work: Callable[[AtlasClient, int], Awaitable[list[HotAttribute]]]
 ) -> list[HotAttribute]:
     found = await tenant_of(tenant, ingest, timeout)
-    async with AtlasClient.connect(ingest=ingest, query=ingest) as client:
+    async with AtlasClient.connect(ingest, ingest, caller=CALLER, tenant=found.tenant_id) as client:
         return await work(client, found.tenant_id)
 
 

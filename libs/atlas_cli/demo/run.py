@@ -20,7 +20,7 @@ from rich.console import Console
 import atlas_cli
 from atlas_cli.commands.options import CALLER
 from atlas_cli.copies import count_copies
-from atlas_cli.demo.scenes import TENANT, Scene, show_own_writes, show_reads, show_trace
+from atlas_cli.demo.scenes import STATION, TENANT, Scene, show_own_writes, show_reads, show_trace
 from atlas_cli.loading import Ledger, load, progress_for
 from atlas_cli.sets import SETS, inputs_of
 
@@ -105,14 +105,24 @@ async def _show_counts(scene: Scene, tenant_id: int, token: str) -> None:
         scene.console.print(f"  {name}: {texts}", highlight=False)
 
 
+def curl_line(gateway_url: str, tenant_id: int) -> str:
+    """Return the line for a shell that asks the gateway for a station, and says who asks."""
+    url = f"{gateway_url}/api/v1/entities/{STATION}/status?use_case=dashboard"
+    return (
+        f"curl -i -H 'X-Tenant-Id: {tenant_id}' -H 'X-Atlas-Tenant: {tenant_id}' -H 'X-Atlas-Caller: {CALLER}' '{url}'"
+    )
+
+
 def _show_addresses(scene: Scene, tenant_id: int) -> None:
     running = scene.running
     scene.console.print("\n[bold]Look around[/bold]")
-    url = f"{running.platform.gateway_url}/api/v1/entities/KATL/status?use_case=DASHBOARD"
-    scene.console.print(f"  curl -i -H 'X-Tenant-Id: {tenant_id}' '{url}'", highlight=False, soft_wrap=True)
+    line = curl_line(running.platform.gateway_url, tenant_id)
+    scene.console.print(f"  {line}", highlight=False, soft_wrap=True)
     scene.console.print(f"  {running.platform.gateway_url}/docs  (the HTTP API)", highlight=False)
     scene.console.print(
-        f"  atlas get {TENANT} KATL --ingest {running.ingest} --query {running.query}", highlight=False, soft_wrap=True
+        f"  atlas get {TENANT} {STATION} --ingest {running.ingest} --query {running.query}",
+        highlight=False,
+        soft_wrap=True,
     )
     scene.console.print(f"  atlas lag --lag {running.lag}", highlight=False)
     scene.console.print(

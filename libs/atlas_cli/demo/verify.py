@@ -11,6 +11,7 @@ from atlas_local.launch import Launched
 from atlas_local.stack import StackOptions
 from rich.console import Console
 
+from atlas_cli.commands.options import CALLER
 from atlas_cli.copies import Held, count_copies, count_corrected
 from atlas_cli.demo.run import Stopwatch, everything
 from atlas_cli.loading import Ledger, load, progress_for
@@ -30,26 +31,26 @@ async def verify(data: Path, options: StackOptions, console: Console) -> None:
     wrong: list[str] = []
     async with everything(options, watch, sample_ratio=0.001) as running:
         for name, folder in FOLDERS.items():
-            wrong += await _load_whole(running, watch, name, data / folder)
+            wrong += await load_whole(running, watch, name, data / folder)
             wrong += await _differences(running, watch, name)
             wrong += await _wrong_corrections(running, watch, name)
     if wrong:
         raise CopiesDiffer("\n".join(wrong))
 
 
-async def _load_whole(running: Launched, watch: Stopwatch, name: str, folder: Path) -> list[str]:
-    """Load a set, wait for the copies, and return what is wrong with the number of its deliveries."""
+async def load_whole(running: Launched, watch: Stopwatch, name: str, data: Path) -> list[str]:
+    """Load what is there of a set, wait for the copies, and return what is wrong with the number of its deliveries."""
     watch.say(f"loading {SETS[name].title}")
-    inputs = inputs_of(SETS[name], [folder])
+    inputs = inputs_of(SETS[name], [data])
     begun = watch.seconds
-    async with AtlasClient.connect(ingest=running.ingest, query=running.query) as atlas:
+    async with AtlasClient.connect(ingest=running.ingest, query=running.query, caller=CALLER) as atlas:
         with Ledger(None) as ledger:
             report = await load(atlas, SETS[name], inputs, ledger, progress_for(sys.stderr))
         took = watch.seconds - begun
         watch.say(f"{report.writes:,} values acknowledged in {took:.0f} s; waiting for the copies")
-        tenant = next(iter(await atlas.list_tenants()))
+        tenant = next(iter(await atlas.list_tenants())).tenant_id
         for source in (Source.REPLICA, Source.OLAP):
-            await atlas.wait_for_position(tenant.tenant_id, report.token, source, timeout=_CAUGHT_UP)
+            await atlas.for_tenant(tenant).wait_for_position(tenant, report.token, source, timeout=_CAUGHT_UP)
     delivered = WHOLE[name].delivered
     watch.say(f"{name}: {report.writes:,} values delivered, {delivered:,} expected")
     return [] if report.writes == delivered else [f"{name}: {report.writes:,} values delivered, not {delivered:,}"]

@@ -14,7 +14,7 @@ import pytest
 from atlas.ingest.v1 import ingest_service_pb2 as pb
 from atlas_cli.bench.batches import Repeated, TenantLoad
 from atlas_cli.bench.latencies import Latencies
-from atlas_cli.bench.offer import Offer, Outcome, run
+from atlas_cli.bench.offer import Offer, Outcome, dealt, run
 from atlas_cli.bench.skew import tenant_shapes
 from atlas_client import rows_of
 
@@ -95,6 +95,13 @@ async def test_a_closed_loop_has_one_call_a_caller() -> None:
     outcome = await run(offer(callers=1), [Slow(0.02)], Outcome("test"))
     assert outcome.answered <= 25
     assert outcome.latencies.percentile(50) < 0.1
+
+
+def test_streams_are_dealt_out_to_tenants_by_their_weight() -> None:
+    assert dealt([1.0], 3) == [0, 0, 0]
+    assert dealt([0.5, 0.3, 0.2], 1) == [0]
+    assert Counter(dealt([0.5, 0.3, 0.2], 10)) == {0: 5, 1: 3, 2: 2}
+    assert Counter(dealt([1, 1, 1, 1], 8)) == {0: 2, 1: 2, 2: 2, 3: 2}
 
 
 async def test_what_is_due_while_too_many_wait_is_not_sent_and_counted() -> None:
