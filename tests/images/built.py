@@ -23,7 +23,10 @@ CONTEXT = (
     "requirements",
     "services",
 )
-_TOOLS = {"PYTHON": sys.executable, "UV": str(Path(sys.executable).with_name("uv"))}
+# The first step of every Dockerfile, which `tests/unit/deploy` reads there: what makes the wheels and installs them.
+BUILD_STEP = (
+    "pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/uv.lock -r requirements/build.lock"
+)
 
 
 def copy_of_the_context(folder: Path) -> Path:
@@ -39,8 +42,17 @@ def copy_of_the_context(folder: Path) -> Path:
     return folder
 
 
+def make_builder(context: Path) -> None:
+    """Make what an image's build has before it makes wheels: an empty environment, and the build step run in it."""
+    subprocess.run([sys.executable, "-m", "venv", context / "builder"], check=True)
+    pip, *arguments = BUILD_STEP.split()
+    command = [str(context / "builder" / "bin" / pip), *arguments]
+    done = subprocess.run(command, check=False, cwd=context, capture_output=True, text=True)
+    assert done.returncode == 0, f"{BUILD_STEP}: {done.stdout}{done.stderr}"
+
+
 def make_wheels(context: Path) -> Path:
-    """Make the wheels of a copy of the checkout and return their folder."""
+    """Make the wheels of a copy of the checkout, with its builder, and return their folder."""
     run(context, "infra/images/wheels.sh", "wheels")
     return context / "wheels"
 
@@ -60,8 +72,9 @@ def install_all(context: Path, wheels: Path) -> dict[str, Path]:
 def run(context: Path, script: str, *arguments: str) -> None:
     """Run one of the images' scripts, as the images do. Fails with what it said."""
     command = ["sh", str(context / script), *arguments]
+    tools = {"PYTHON": str(context / "builder" / "bin" / "python"), "UV": str(context / "builder" / "bin" / "uv")}
     done = subprocess.run(
-        command, check=False, cwd=context, env={**os.environ, **_TOOLS}, capture_output=True, text=True
+        command, check=False, cwd=context, env={**os.environ, **tools}, capture_output=True, text=True
     )
     assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
 

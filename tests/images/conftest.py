@@ -14,7 +14,7 @@ from atlas_local.platform import SERVICES, running_platform
 from atlas_local.ports import assign_in
 from atlas_local.process import Command
 from atlas_local.stack import LocalStack, StackOptions, local_stack
-from images.built import copy_of_the_context, install_all, make_wheels
+from images.built import copy_of_the_context, install_all, make_builder, make_wheels
 
 _ROLES = ("atlas_ingest", "atlas_reader", "atlas_monitor", "atlas_sink", "atlas_keeper", "atlas_debezium")
 # What Python is given to become another program, with the arguments that follow.
@@ -24,7 +24,9 @@ _BECOME = ("-I", "-c", "import os, sys; os.execv(sys.argv[1], sys.argv[1:])")
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the two wheels."""
-    return make_wheels(copy_of_the_context(tmp_path_factory.mktemp("context")))
+    context = copy_of_the_context(tmp_path_factory.mktemp("context"))
+    make_builder(context)
+    return make_wheels(context)
 
 
 @pytest.fixture(scope="session")
