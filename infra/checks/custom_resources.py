@@ -15,12 +15,12 @@ from typing import Any
 
 import jsonschema
 import yaml
+from rules import broken, defaulted, rules_of
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 KUBERNETES = {"v1", "apps/v1", "batch/v1", "autoscaling/v2", "policy/v1", "networking.k8s.io/v1"}
 # Read by kustomize, and not there any more in what it renders.
 OURS = {"kustomize.config.k8s.io/v1beta1"}
-RULES = "x-kubernetes-validations"
 Key = tuple[str, str]  # version of the API, kind
 
 
@@ -68,22 +68,15 @@ def closed(schema: Any) -> Any:
     return inner
 
 
-def rules(schema: Any) -> int:
-    """Return how many rules in CEL stand in a schema: a cluster evaluates them, this program does not."""
-    if isinstance(schema, list):
-        return sum(map(rules, schema))
-    if not isinstance(schema, dict):
-        return 0
-    own = schema.get(RULES)
-    return (len(own) if isinstance(own, list) else 0) + sum(rules(value) for value in schema.values())
-
-
 def faults(each: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with an object."""
+    """Yield what is wrong with an object: by its schema, or else by the rules in it."""
     bare = {**schema, "properties": {**schema["properties"], "metadata": {}, "apiVersion": {}, "kind": {}}}
-    for error in jsonschema.Draft202012Validator(bare).iter_errors(each):
-        path = "/".join(map(str, error.absolute_path))
-        yield f"{each['kind']} {each['metadata']['name']}: {path}: {error.message[:200]}"
+    name = f"{each['kind']} {each['metadata']['name']}"
+    errors = list(jsonschema.Draft202012Validator(bare).iter_errors(each))
+    for error in errors:
+        yield f"{name}: {'/'.join(map(str, error.absolute_path))}: {error.message[:200]}"
+    if not errors:
+        yield from (f"{name}: {said}" for said in broken(defaulted(each, schema), schema))
 
 
 def ours(files: Iterable[Path]) -> Iterator[dict[str, Any]]:
@@ -117,9 +110,9 @@ def main(arguments: Sequence[str]) -> int:
     known = kept | (definitions(given.also) if given.also else {})
     wrong, met, count = checked(ours(given.files), known)
     unused = f"; not used: {', '.join(kind for _, kind in sorted(kept.keys() - met))}" if kept.keys() - met else ""
-    unread = sum(rules(known[key]) for key in met & known.keys())
+    rules = sum(1 for key in met & known.keys() for _ in rules_of(known[key]))
     print("\n".join(wrong))
-    print(f"{count} objects of {len(met)} kinds; {unread} rules in CEL are a cluster's to evaluate{unused}")
+    print(f"{count} objects of {len(met)} kinds by their schemas and {rules} rules in CEL{unused}")
     return 1 if wrong or not count else 0
 
 
