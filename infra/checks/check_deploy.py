@@ -20,7 +20,7 @@ BUILD = ROOT / "build" / "deploy"
 TOOLS, CHECKOV = BUILD / "tools" / "bin", BUILD / "checkov" / "bin"
 RENDERED = BUILD / "rendered"
 TERRAFORM = ROOT / "infra" / "terraform"
-OVERLAYS = ("base", "overlays/dev", "overlays/prod", "overlays/operators")
+OVERLAYS = ("base", "overlays/dev", "overlays/prod", "overlays/operators", "overlays/observability")
 VERSIONS = ("1.34", "1.35", "1.36")
 ENV_FILES = ("", "infra/compose/observability.env", "infra/compose/faults.env")
 LIMIT = 300.0  # seconds that one validator may take
@@ -68,7 +68,7 @@ def agreement() -> str:
 
 def hadolint() -> str:
     """Every Dockerfile is clean."""
-    files = sorted((ROOT / "services").glob("*/Dockerfile"))
+    files = [*sorted((ROOT / "services").glob("*/Dockerfile")), ROOT / "infra/debezium/Dockerfile"]
     run(TOOLS / "hadolint", *files)
     return f"{len(files)} Dockerfiles"
 
@@ -102,11 +102,10 @@ def rendered(overlay: str) -> Path:
 
 def kubernetes() -> str:
     """Every object of Kubernetes' own kinds is valid, strictly, for each version."""
-    unknown = set()
+    unknown, files = set(), [rendered(overlay) for overlay in OVERLAYS]
     for version in VERSIONS:
-        for overlay in OVERLAYS:
-            said = run(TOOLS / "kubernetes-validate", "-k", version, "--strict", rendered(overlay))
-            unknown |= {line.split(" for kind ")[1].split()[0] for line in said.splitlines() if " for kind " in line}
+        said = run(TOOLS / "kubernetes-validate", "-k", version, "--strict", *files)
+        unknown |= {line.split(" for kind ")[1].split()[0] for line in said.splitlines() if " for kind " in line}
     return f"strict for {', '.join(VERSIONS)}; other kinds, see the next line: {', '.join(sorted(unknown))}"
 
 
@@ -232,9 +231,11 @@ OBJECTS: Sequence[Check] = (
     ("custom resources", custom_resources),
     ("checkov: overlay dev", checkov("kubernetes", "--file", rendered("overlays/dev"))),
     ("checkov: overlay prod", checkov("kubernetes", "--file", rendered("overlays/prod"))),
+    ("checkov: observability", checkov("kubernetes", "--file", rendered("overlays/observability"))),
 )
 FILES: Sequence[Check] = (
     ("checkov: Dockerfiles", checkov("dockerfile", "--directory", "services")),
+    ("checkov: Connect's image", checkov("dockerfile", "--file", "infra/debezium/Dockerfile")),
     ("checkov: Terraform", checkov("terraform", "--directory", "infra/terraform")),
     ("terraform fmt", terraform_format),
     ("terraform init", terraform_init),

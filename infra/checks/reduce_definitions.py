@@ -36,6 +36,15 @@ class Set:
 
 
 SETS = (
+    Set(
+        "Altinity/clickhouse-operator",
+        "release-0.25.6",
+        "v1",
+        (
+            "deploy/helm/clickhouse-operator/crds/"
+            "CustomResourceDefinition-clickhouseinstallations.clickhouse.altinity.com.yaml",
+        ),
+    ),
     Set("cloudnative-pg/cloudnative-pg", "v1.30.0", "v1", ("config/crd/bases/postgresql.cnpg.io_clusters.yaml",)),
     Set("kedacore/keda", "v2.20.2", "v1alpha1", ("config/crd/bases/keda.sh_scaledobjects.yaml",)),
     Set(
@@ -46,6 +55,12 @@ SETS = (
             f"config/crd/standard/gateway.networking.k8s.io_{name}.yaml"
             for name in ("gateways", "grpcroutes", "httproutes")
         ),
+    ),
+    Set(
+        "open-telemetry/opentelemetry-operator",
+        "v0.158.0",
+        "v1beta1",
+        ("config/crd/bases/opentelemetry.io_opentelemetrycollectors.yaml",),
     ),
     Set(
         "prometheus-operator/prometheus-operator",

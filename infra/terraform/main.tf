@@ -106,10 +106,12 @@ module "parameters" {
 }
 
 module "freshness" {
-  source           = "./modules/freshness"
-  name             = local.name
-  limits           = var.freshness_limit_seconds
-  alarm_topic_arns = var.alarm_topic_arns
+  source             = "./modules/freshness"
+  name               = local.name
+  limits             = var.freshness_limit_seconds
+  log_retention_days = var.log_retention_days
+  kms_key_arn        = module.encryption.key_arn
+  alarm_topic_arns   = var.alarm_topic_arns
 }
 
 module "pods" {
@@ -120,5 +122,6 @@ module "pods" {
   oidc_provider_arn = var.eks_oidc_provider_arn
   lake_bucket_arn   = module.lake.bucket_arn
   lake_database     = module.lake.database
+  metrics_group_arn = module.freshness.log_group_arn
   kms_key_arn       = module.encryption.key_arn
 }

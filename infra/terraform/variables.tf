@@ -166,7 +166,7 @@ variable "alarm_topic_arns" {
 }
 
 variable "freshness_limit_seconds" {
-  description = "Alarm when the proven staleness of a copy stays above this, by copy, such as { olap = 300 }. Needs the metric atlas_copy_staleness_seconds of the lag monitor, which a collector sends to CloudWatch: without it the alarm stays on, as it does for a copy whose staleness is unknown, such as a reader of Aurora."
+  description = "Alarm when the proven staleness of a copy stays above this, by copy, such as { olap = 300 }. Needs the metric atlas_copy_staleness_seconds of the lag monitor, which the collector of k8s/overlays/observability sends to CloudWatch: without it the alarm stays on, as it does for a copy whose staleness is unknown, such as a reader of Aurora."
   type        = map(number)
   default     = {}
 }

@@ -32,8 +32,8 @@ run "everything_is_made" {
     error_message = "The outputs name the brokers."
   }
   assert {
-    condition     = toset(keys(output.pod_role_arns)) == toset(["keeper", "external-secrets"])
-    error_message = "Only the keeper and External Secrets call AWS."
+    condition     = toset(keys(output.pod_role_arns)) == toset(["keeper", "external-secrets", "otel-collector"])
+    error_message = "Only the keeper, External Secrets and the collector call AWS."
   }
   assert {
     condition     = module.capture[0].settings["slot.name"] == "debezium_atlas_slot" && module.capture[0].settings["transforms.route.replacement"] == "atlas.$1"

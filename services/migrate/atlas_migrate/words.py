@@ -62,18 +62,21 @@ def files_of(words: Mapping[str, str], places: Places) -> dict[str, dict[str, st
             **{role: words[role] for role in ROLES},
         },
         "postgres": {"password": words["postgres"], "monitor_password": words["atlas_monitor"]},
-        "clickhouse": {"users.yaml": clickhouse_users(words["clickhouse"])},
+        # The first for a server that reads users.d, the second for an operator that writes the user itself.
+        "clickhouse": {
+            "users.yaml": clickhouse_users(words["clickhouse"]),
+            "password_sha256_hex": _digest(words["clickhouse"]),
+        },
         "grafana": {"admin_password": words["grafana"]},
     }
 
 
 def clickhouse_users(word: str) -> str:
     """Return a file for users.d of ClickHouse: the user `atlas`, and `default` from inside the container only."""
-    digest = hashlib.sha256(word.encode()).hexdigest()
     return (
         "users:\n"
         "  atlas:\n"
-        f"    password_sha256_hex: {digest}\n"
+        f"    password_sha256_hex: {_digest(word)}\n"
         "    profile: default\n"
         "    quota: default\n"
         "    access_management: 0\n"
@@ -81,6 +84,10 @@ def clickhouse_users(word: str) -> str:
         "  default:\n"
         "    networks: {'@replace': replace, ip: ['::1', '127.0.0.1']}\n"
     )
+
+
+def _digest(word: str) -> str:
+    return hashlib.sha256(word.encode()).hexdigest()
 
 
 def write(folder: Path, places: Places) -> list[str]:

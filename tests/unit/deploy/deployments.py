@@ -19,6 +19,7 @@ SERVICES = ("ingest", "query-router", "lag-monitor", "olap-sink", "gateway")
 JOBS = ("keeper", "migrate")
 ALL = (*SERVICES, *JOBS)
 OVERLAYS = ("base", "overlays/dev", "overlays/prod", "overlays/operators")
+BESIDE = "overlays/observability"  # what is not ours, in a namespace of its own
 PLACES = ("compose", *OVERLAYS)
 SECRETS = "/run/secrets/atlas"
 
@@ -115,3 +116,10 @@ def metrics_port_of(name: str) -> int:
 
 def _port(name: str, variable: str) -> int:
     return int(env_file(ROOT / "k8s" / "base" / name / "settings.env")[variable].rpartition(":")[2])
+
+
+def debezium() -> str:
+    """Return the version of Debezium that the embedded stack runs."""
+    lines = (ROOT / "libs/atlas_local/jars.lock").read_text()
+    [version] = set(re.findall(r"debezium-connector-postgres[:\-](\d\S*?Final)", lines))
+    return str(version)

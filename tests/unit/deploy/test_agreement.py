@@ -13,8 +13,9 @@ from atlas_local.connect import worker_settings
 from atlas_local.postgres import PostgresTuning, server_settings
 from atlas_migrate import words
 from atlaskit.config import load, parse_span, variable_of
-from atlaskit.kafka.connector import CONNECTOR, render, template
+from atlaskit.kafka.connector import template
 from atlaskit.kafka.topics import TOPICS
+from images.built import BUILD_STEP
 from unit.deploy.deployments import (
     ALL,
     JOBS,
@@ -24,6 +25,7 @@ from unit.deploy.deployments import (
     SECRETS,
     SERVICES,
     compose,
+    debezium,
     dockerfile,
     environment,
     metrics_port_of,
@@ -118,9 +120,8 @@ def test_the_names_of_services_are_the_same_everywhere() -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_an_image_is_built_by_the_scripts_that_the_tests_run(name: str) -> None:
     runs = [re.sub(r"^--mount=\S+ ", "", text) for instruction, text in dockerfile(name) if instruction == "RUN"]
-    locks = "-r requirements/uv.lock -r requirements/build.lock"
     assert runs == [
-        f"pip install --no-cache-dir --require-hashes --only-binary :all: {locks}",
+        BUILD_STEP,
         "infra/images/wheels.sh /wheels",
         f"infra/images/install.sh {name} /opt/atlas /wheels",
     ]
@@ -198,37 +199,6 @@ def test_a_service_may_drain_before_it_is_killed(place: str, name: str) -> None:
     assert grace > wanted
 
 
-VALUES = {
-    "database_host": "postgres-primary",
-    "database_port": "5432",
-    "database_user": "atlas_debezium",
-    "database_password": "${dir:/mnt/atlas:atlas_debezium}",
-    "database_name": "atlas_telemetry",
-    "unavailable_value_placeholder": "${dir:/mnt/atlas:unavailable_value_placeholder}",
-}
-
-
-@pytest.mark.parametrize("overlay", ["overlays/dev", "overlays/operators"])
-def test_strimzis_connector_has_the_settings_of_the_one_description(overlay: str) -> None:
-    connector = objects(overlay, "KafkaConnector")[CONNECTOR]["spec"]
-    sent = {**connector["config"], "connector.class": connector["class"], "tasks.max": str(connector["tasksMax"])}
-    assert sent == render(template(), VALUES)
-    assert connector["autoRestart"] == {"enabled": True}
-    connect = objects(overlay, "KafkaConnect")["atlas"]["spec"]
-    config = {key: str(value).lower() for key, value in connect["config"].items()}
-    wanted = worker_settings("h:1", 1, Path("/p"))
-    for key in ("exactly.once.source.support", "key.converter.schemas.enable", "offset.flush.interval.ms"):
-        assert config[key] == wanted[key], key
-    [plugin] = connect["build"]["plugins"]
-    assert plugin["artifacts"][0]["version"] == debezium()
-
-
-def debezium() -> str:
-    lines = (ROOT / "libs/atlas_local/jars.lock").read_text()
-    [version] = set(re.findall(r"debezium-connector-postgres[:\-](\d\S*?Final)", lines))
-    return str(version)
-
-
 def test_composes_worker_is_set_up_like_the_embedded_one() -> None:
     service = compose()["services"]["connect"]
     found, wanted = service["environment"], worker_settings("kafka:9092", 8083, Path("/p"))
@@ -269,14 +239,6 @@ def test_where_several_copies_must_agree_a_mode_is_set_for_all() -> None:
     for place in PLACES:
         modes = {environment(place, name).get("ATLAS_PRIMARY_MODE", "single") for name in ("ingest", "lag-monitor")}
         assert len(modes) == 1, place
-
-
-def test_the_edge_leads_to_services_and_ports_that_there_are() -> None:
-    routes = [*objects("overlays/prod", "GRPCRoute").values(), *objects("overlays/prod", "HTTPRoute").values()]
-    backends = {
-        (b["name"], b["port"]) for route in routes for rule in route["spec"]["rules"] for b in rule["backendRefs"]
-    }
-    assert backends == {(name, port_of(name)) for name in ("ingest", "query-router", "gateway")}
 
 
 def test_jobs_are_images_without_a_health_check() -> None:

@@ -9,8 +9,14 @@ terraform {
 
 data "aws_region" "this" {}
 
-# The metric is what the lag monitor's board says: an OpenTelemetry collector reads the service's metrics port (docs/metrics.md) and
-# sends it with the CloudWatch EMF exporter under this namespace. Missing data is an alarm: unknown never counts as fresh.
+# What the collector (k8s/overlays/observability) writes the metric to, in CloudWatch's embedded metric format.
+resource "aws_cloudwatch_log_group" "metrics" {
+  name              = "/atlas/${var.name}/metrics"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
+}
+
+# The metric is what the lag monitor's board says. Missing data is an alarm: unknown never counts as fresh.
 resource "aws_cloudwatch_metric_alarm" "staleness" {
   for_each            = var.limits
   alarm_name          = "${var.name}-staleness-${each.key}"

@@ -11,9 +11,13 @@ data "aws_caller_identity" "this" {}
 
 locals {
   issuer = replace(var.oidc_provider_arn, "/^.*oidc-provider\\//", "")
-  # Only who calls AWS has a role: the others' service accounts have none.
-  accounts = toset(["keeper", "external-secrets"])
-  account  = data.aws_caller_identity.this.account_id
+  # Only who calls AWS has a role: the others' service accounts have none. By name: namespace and service account.
+  accounts = {
+    keeper           = "atlas:keeper"
+    external-secrets = "atlas:external-secrets"
+    otel-collector   = "observability:otel-collector"
+  }
+  account = data.aws_caller_identity.this.account_id
 }
 
 data "aws_iam_policy_document" "trust" {
@@ -27,7 +31,7 @@ data "aws_iam_policy_document" "trust" {
     condition {
       test     = "StringEquals"
       variable = "${local.issuer}:sub"
-      values   = ["system:serviceaccount:atlas:${each.value}"]
+      values   = ["system:serviceaccount:${each.value}"]
     }
     condition {
       test     = "StringEquals"
@@ -72,10 +76,18 @@ data "aws_iam_policy_document" "secrets" {
   }
 }
 
+# The collector writes the staleness into its log group, from which CloudWatch makes the metric.
+data "aws_iam_policy_document" "metrics" {
+  statement {
+    actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    resources = [var.metrics_group_arn, "${var.metrics_group_arn}:*"]
+  }
+}
+
 resource "aws_iam_role" "this" {
   for_each           = local.accounts
-  name               = "${var.name}-${each.value}"
-  assume_role_policy = data.aws_iam_policy_document.trust[each.value].json
+  name               = "${var.name}-${each.key}"
+  assume_role_policy = data.aws_iam_policy_document.trust[each.key].json
 }
 
 resource "aws_iam_role_policy" "keeper" {
@@ -88,4 +100,10 @@ resource "aws_iam_role_policy" "secrets" {
   name   = "secrets"
   role   = aws_iam_role.this["external-secrets"].id
   policy = data.aws_iam_policy_document.secrets.json
+}
+
+resource "aws_iam_role_policy" "metrics" {
+  name   = "metrics"
+  role   = aws_iam_role.this["otel-collector"].id
+  policy = data.aws_iam_policy_document.metrics.json
 }

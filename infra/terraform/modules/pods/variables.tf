@@ -23,6 +23,11 @@ variable "lake_database" {
   type        = string
 }
 
+variable "metrics_group_arn" {
+  description = "Log group that the collector writes metrics to."
+  type        = string
+}
+
 variable "kms_key_arn" {
   description = "KMS key that everything is encrypted with."
   type        = string
