@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +18,7 @@ from checker.mutants import MUTANTS, Mutant
 from checker.naive import naive
 from checker.sim.clients import Pace
 from checker.sim.faults import Planned
+from checker.sim.loop import MOST_AT_ONCE, START, ProcessLoop, Scheduler
 from checker.sim.run import Plan, simulate
 from checker.verdict import check
 
@@ -94,3 +97,22 @@ def test_a_seed_is_the_same_run_whatever_the_hashes_of_texts(root: Path) -> None
         for hashes in ("1", "2")
     }
     assert len(digests) == 1
+
+
+def test_a_wait_that_is_shorter_than_the_clock_can_tell_is_over_some_time() -> None:
+    scheduler = Scheduler()
+    loop, waits = ProcessLoop(scheduler, "one"), 0
+
+    async def until_later() -> None:
+        nonlocal waits
+        begun = loop.time()
+        while loop.time() == begun:
+            waits += 1
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1e-14):
+                    await asyncio.Event().wait()
+
+    task = loop.create_task(until_later())
+    scheduler.run_until(START + 1)
+    assert task.done()
+    assert 1 < waits < MOST_AT_ONCE
