@@ -6,26 +6,28 @@ import asyncio
 import json
 import shlex
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
 import httpx
 import pytest
 from atlas_cli.commands.load import KEPT_HERE
-from atlas_cli.demo.run import FILES, Stopwatch, curl_line
-from atlas_cli.demo.scenes import STATION, TENANT
+from atlas_cli.demo.run import Stopwatch, curl_line
+from atlas_cli.demo.scenes import STATION
 from atlas_cli.demo.verify import load_whole
 from atlas_cli.sets.totals import WHOLE
-from atlas_client import AtlasClient, CallFailed
+from atlas_client import AtlasClient, CallFailed, Tenant, Write
 from atlas_local.launch import Launched, stores_of
 from atlas_local.platform import environments, grpc_ready
 from atlas_local.ports import assign_in
 from atlas_local.process import ChildProcess, Command
 from rich.console import Console
 
+DEVICE = "UPS"
 STRICT = ("query-router", "ingest", "gateway")
 
 
@@ -81,13 +83,16 @@ async def test_offered_load_is_taken(strict: Launched, mode: str, tmp_path: Path
 
 async def test_a_set_is_loaded_and_waited_for_in_every_copy(strict: Launched) -> None:
     watch = Stopwatch(Console(quiet=True))
-    [different] = await load_whole(strict, watch, "metar", KEPT_HERE / "metar" / FILES["metar"])  # one of its snapshots
-    assert different.endswith(f"values delivered, not {WHOLE['metar'].delivered:,}")
-    assert not different.startswith("metar: 0 ")
+    [different] = await load_whole(strict, watch, "snmp", KEPT_HERE / "snmp" / DEVICE)  # one device of the set
+    assert different.endswith(f"values delivered, not {WHOLE['snmp'].delivered:,}")
+    assert not different.startswith("snmp: 0 ")
 
 
-async def test_the_line_that_the_demo_prints_is_answered(strict: Launched, client: AtlasClient) -> None:
-    [tenant] = [one.tenant_id for one in await client.list_tenants() if one.name == TENANT]
+async def test_the_line_that_the_demo_prints_is_answered(
+    strict: Launched, client: AtlasClient, new_tenant: Callable[[], Awaitable[Tenant]]
+) -> None:
+    tenant = (await new_tenant()).tenant_id
+    await client.write_rows(tenant, [Write(STATION, "temp_c", 11.0, datetime(2022, 10, 23, tzinfo=UTC))])
     words = shlex.split(curl_line(strict.platform.gateway_url, tenant))
     assert words[:2] == ["curl", "-i"]
     headers = dict(word.split(": ", 1) for option, word in pairwise(words) if option == "-H")
@@ -99,8 +104,8 @@ async def test_the_line_that_the_demo_prints_is_answered(strict: Launched, clien
         assert refused.status_code == 401, refused.text
 
 
-async def test_promoted_attributes_are_listed(strict: Launched) -> None:
-    code, said = await cli("hot", "list", TENANT, "--ingest", strict.ingest)
+async def test_promoted_attributes_are_listed(strict: Launched, new_tenant: Callable[[], Awaitable[Tenant]]) -> None:
+    code, said = await cli("hot", "list", (await new_tenant()).name, "--ingest", strict.ingest)
     assert code == 0, said
 
 
