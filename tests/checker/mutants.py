@@ -38,6 +38,7 @@ class Mutant:
     rewrite: Callable[[h.History], h.History] | None = None
     seeds: int = 20
     quick: bool = False  # one of those that a short run shows
+    first: int = 1  # of the seeds: the search begins at the one that showed it when this was written
 
     def planned(self, seed: int) -> Plan:
         # Only these two need the healing and the rest.
@@ -70,6 +71,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("C1",),
         _put((m.postgres_backends.ReplicaBackend, "read", m.one_statement)),
         _faults(("replay-slow", "", 0.3, 7.5, 0.4), ("slow-queries", "", 0.5, 7.0, 0.2), readers=32, pace=BUSY),
+        first=2,
     ),
     Mutant(
         "fence-stamped-late",
@@ -85,6 +87,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("C1",),
         m.polled_lag,
         _faults(("replay-paused", "", 1.0, 3.0)),
+        first=3,
     ),
     Mutant(
         "replica-unknown-is-zero",
@@ -92,6 +95,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("C1",),
         _put((m.postgres_backends, "prove_replica", m.unknown_is_zero)),
         _faults(("cut", "pg-a|pg-b", 0.5, 7.5), ("kill", "lag-monitor", 5.0, 0.3)),
+        first=8,
     ),
     Mutant("wall-clock", "ages are differences of wall clocks", ("C1",), m.wall_clock, quick=True),
     Mutant(
@@ -136,6 +140,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("C1",),
         _put((m.proofs, "min", max)),
         _faults(*(("partition-stalled", "", 0.3 + at, 0.9) for at in range(7))),
+        first=2,
     ),
     Mutant(
         "olap-beat-in-one-partition",
@@ -143,6 +148,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("C1",),
         _put((m.olap_backend, "prove_olap", m.shard_zero)),
         _faults(*(("partition-stalled", "", 0.3 + at, 0.9) for at in range(7))),
+        first=2,
     ),
     Mutant(
         "olap-one-shard-of-a-tenant",
@@ -150,6 +156,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("C1",),
         _put((m.olap_backend, "prove_olap", m.one_place_for_all)),
         _faults(*(("partition-stalled", "", 0.3 + at, 0.9) for at in range(7))),
+        first=2,
     ),
     Mutant("olap-without-final", "versions are not collapsed", ("C1",), m.without_final, quick=True),
     Mutant(
@@ -207,6 +214,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _faults(
             *(("slow-link", "clients|ingest", 0.5 + step, 0.25, 4.0) for step in range(5)), pace=BUSY, corrections=0.6
         ),
+        first=2,
     ),
     Mutant(
         "tenant-filter-dropped",
@@ -260,6 +268,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ("clickhouse-restart", "", 5.0, 0.3),
             ("pause", "olap-sink", 5.0, 2.0),
         ),
+        first=2,
     ),
     Mutant(
         "incarnation-not-read-again",
@@ -278,6 +287,7 @@ MUTANTS: tuple[Mutant, ...] = (
             readers=24,
             pace=BUSY,
         ),
+        first=9,
     ),
     Mutant(
         "fence-of-an-ex-primary",
@@ -285,6 +295,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("C1",),
         m.fences_of_anyone,
         _faults(("promotion", "", 1.0, 5.0), mode=PrimaryMode.QUORUM),
+        first=5,
     ),
     Mutant(
         "primary-identity-not-read",
@@ -292,6 +303,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("C1",),
         _put((m.postgres_backends, "prove_primary", m.any_primary)),
         _faults(("promotion", "", 1.0, 5.0), mode=PrimaryMode.QUORUM),
+        first=2,
     ),
     Mutant(
         "primary-covers-what-waits",
@@ -303,6 +315,7 @@ MUTANTS: tuple[Mutant, ...] = (
             mode=PrimaryMode.QUORUM,
             pace=BUSY,
         ),
+        first=2,
     ),
     Mutant(
         "ledger-ignored",
@@ -318,6 +331,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("C1",),
         m.vector_ignored,
         _faults(*(("transaction-dropped", "", 0.5 + step, 0.2, 2) for step in range(7)), pace=BUSY),
+        first=6,
     ),
     Mutant(
         "vector-compared-with-equal",
