@@ -27,7 +27,7 @@ GRACE = 180.0  # seconds that a tier may take longer than it was told, to start 
 WHOLE = 595.0  # seconds of a run of all
 SEEDS = 1000  # of the simulation, which takes what the real processes leave; what is left of it ends it
 PROCESS_SHARE = 150.0  # seconds after which the real processes begin no episode any more
-TO_END = 12.0  # seconds of them that the simulation keeps to end its last seeds and the report
+TO_END = 6.0  # seconds of them that the simulation keeps to end its last seeds and the report
 SHARE = 120.0  # seconds of each tier in a round of a long campaign
 
 
@@ -67,7 +67,7 @@ class Tier:
 
 SIMULATION = Tier("simulation", "checker.sim")
 ALL_SEEDS = Tier("simulation", "checker.sim", ("--seeds", str(SEEDS)))
-PROCESSES = Tier("processes", "checker.processes", ("--episodes", "5", "--calm", "8"))
+PROCESSES = Tier("processes", "checker.processes", ("--episodes", "5", "--calm", "5"))
 SHORT_PROCESSES = Tier("processes", "checker.processes", ("--episodes", "4", "--calm", "5", "--rare"))
 
 
