@@ -30,6 +30,7 @@ AtlasError
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 
@@ -248,3 +249,24 @@ class ConfigurationWrong(AtlasError):
     """The settings, or those of a store, cannot work; the text names them all."""
 
     reason = "CONFIGURATION_WRONG"
+
+
+class Translated:
+    """A block in which a driver's errors become those of Atlas, by `named`, which gives None for what it does not know.
+
+    `doing` says in the text what was being done. A class and no generator: it stands around every statement."""
+
+    __slots__ = ("_doing", "_named")
+
+    def __init__(self, named: Callable[[Exception, str], AtlasError | None], doing: str) -> None:
+        self._named = named
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, AtlasError):
+            known = self._named(error, self._doing)
+            if known is not None:
+                raise known from error

@@ -7,7 +7,7 @@ from typing import Final
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 from urllib3.exceptions import HTTPError
 
-from atlaskit.errors import AtlasError, DeadlinePassed, TooCostly, Unavailable
+from atlaskit.errors import AtlasError, DeadlinePassed, TooCostly, Translated, Unavailable
 
 
 class ClickHouseUnavailable(Unavailable):
@@ -72,24 +72,6 @@ def _limit_of(error: Exception) -> str:
     return told[max(told.find("Limit for"), told.find("Query memory limit"), told.find("Memory limit"), 0) :][:120]
 
 
-class Translated:
-    """Raises the driver's errors in its block as those of Atlas; `doing` says in the text what was being done.
-
-    A class and no generator: it stands around every statement."""
-
-    __slots__ = ("_doing",)
-
-    def __init__(self, doing: str) -> None:
-        self._doing = doing
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, AtlasError):
-            known = named(error, self._doing)
-            if known is not None:
-                raise known from error
-
-
-translated: Final = Translated
+def translated(doing: str) -> Translated:
+    """Raise the driver's errors in the block as those of Atlas; `doing` says in the text what was being done."""
+    return Translated(named, doing)

@@ -101,22 +101,22 @@ class Consumer:
         this consumer: `seek` or start again from a commit. Raises OffsetLost.
         """
         taken: dict[Any, list[Record]] = {}
-        parts = set(self._partitions.values()) - self._held
-        count, left = 0, wait.total_seconds()
-        loop = asyncio.get_running_loop()
-        end: float | None = None
+        lacking = set(self._partitions.values()) - self._held
+        count, loop = 0, asyncio.get_running_loop()
+        end = loop.time() + wait.total_seconds()
         with translated("reading records"):
-            while count < limit and parts and left > 0:
+            while True:
+                left = max(end - loop.time(), 0.0)
                 more = await self._driver.getmany(timeout_ms=int(left * 1000), max_records=limit - count)
+                if more and not count:
+                    end = loop.time() + gather.total_seconds()
                 for at, records in more.items():
                     taken.setdefault(at, []).extend(records)
                     count += len(records)
-                    if at in parts and any(map(whole, records)):
-                        parts.discard(at)
-                if not count:
+                    if at in lacking and any(map(whole, records)):
+                        lacking.discard(at)
+                if not 0 < count < limit or not lacking or loop.time() >= end:
                     break
-                end = loop.time() + gather.total_seconds() if end is None else end
-                left = end - loop.time()
                 await asyncio.sleep(0)
         return {Partition(*at): records for at, records in taken.items() if records}
 

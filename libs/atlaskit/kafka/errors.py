@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from atlaskit.errors import AtlasError, Unavailable
+from atlaskit.errors import AtlasError, Translated, Unavailable
 
 
 class OffsetLost(AtlasError):
@@ -16,12 +13,15 @@ class OffsetLost(AtlasError):
     reason = "OFFSET_LOST"
 
 
-@contextmanager
-def translated(doing: str) -> Iterator[None]:
+def named(error: Exception, doing: str) -> AtlasError | None:
+    """Return the error of Atlas for one of the driver, or None if it is none of the driver's."""
+    if isinstance(error, OffsetOutOfRangeError):
+        return OffsetLost(f"{doing}: {error}")
+    if isinstance(error, KafkaError | OSError | TimeoutError):
+        return Unavailable(f"{doing}: Kafka is not available ({type(error).__name__}: {error})")
+    return None
+
+
+def translated(doing: str) -> Translated:
     """Raise the driver's errors in the block as those of Atlas; `doing` says in the text what was being done."""
-    try:
-        yield
-    except OffsetOutOfRangeError as lost:
-        raise OffsetLost(f"{doing}: {lost}") from lost
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise Unavailable(f"{doing}: Kafka is not available ({type(error).__name__}: {error})") from error
+    return Translated(named, doing)

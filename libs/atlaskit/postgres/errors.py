@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ssl
-from typing import Final
 
 import asyncpg
 
-from atlaskit.errors import AtlasError, DeadlinePassed, Unavailable
+from atlaskit.errors import AtlasError, DeadlinePassed, Translated, Unavailable
 
 
 class StoreRefused(AtlasError):
@@ -86,24 +85,6 @@ def named(error: Exception, doing: str) -> AtlasError | None:
     return None
 
 
-class Translated:
-    """Raises the driver's errors in its block as those of Atlas; `doing` says in the text what was being done.
-
-    A class and no generator: it stands around every statement."""
-
-    __slots__ = ("_doing",)
-
-    def __init__(self, doing: str) -> None:
-        self._doing = doing
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, AtlasError):
-            known = named(error, self._doing)
-            if known is not None:
-                raise known from error
-
-
-translated: Final = Translated
+def translated(doing: str) -> Translated:
+    """Raise the driver's errors in the block as those of Atlas; `doing` says in the text what was being done."""
+    return Translated(named, doing)

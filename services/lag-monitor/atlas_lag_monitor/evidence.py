@@ -134,11 +134,16 @@ class Evidence:
 
     def slot_lag(self, now: BootInstant) -> int | None:
         """Return the bytes, unless they were seen too long ago to tell anything; for people only."""
-        return None if self._slots is None or self._slots[0].age_at(now) > SLOT_LIMIT else self._slots[1]
+        return self._slots_at(now)[0]
 
     def held_back(self, now: BootInstant) -> int | None:
         """Return the transactions, likewise."""
-        return None if self._slots is None or self._slots[0].age_at(now) > SLOT_LIMIT else self._slots[2]
+        return self._slots_at(now)[1]
+
+    def _slots_at(self, now: BootInstant) -> tuple[int | None, int | None]:
+        if self._slots is None or self._slots[0].age_at(now) > SLOT_LIMIT:
+            return None, None
+        return self._slots[1:]
 
     def polled(self, copy: Source, poll: Poll) -> None:
         """Take the result of a poll."""

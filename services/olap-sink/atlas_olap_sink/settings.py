@@ -17,9 +17,8 @@ class Settings(ServiceSettings):
     kafka_group: str = "atlas-olap-sink"  # offsets are kept under this name
     share: bool = False  # divide the shards with the other processes of the group; else each process has all of them
     batch_rows: PositiveInt = Field(default=20_000, le=200_000)  # records taken at a time; bounds memory
-    gather: Span = Field(
-        default=parse_span("30ms"), validate_default=True
-    )  # for more after a first record, or until a beat
+    # For more after a first record; no longer than until a beat has come everywhere.
+    gather: Span = Field(default=parse_span("30ms"), validate_default=True)
     commit_period: Span = Field(default=parse_span("1s"), validate_default=True)  # between two commits of offsets
     call_limit: Span = Field(default=parse_span("30s"), validate_default=True)  # one call to ClickHouse
     dictionary_texts: PositiveInt = 1_000_000  # texts of each dictionary kept in memory, about 150 bytes each
