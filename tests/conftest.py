@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from atlas_client import AtlasClient, Identity, Tenant
 from atlas_local.launch import Launched, launched
 from atlas_local.migrations import apply_migrations
 from atlas_local.stack import LocalStack, StackOptions, local_stack
+from doubles.state_of_stack import state_of
+
+_last_words: list[str] = []  # of the shared stack, at the first failure of a test that has it
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Function, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Report a failure without a collection of garbage meanwhile; after the first, ask the shared stack how it is.
+
+    A report parses source. If a finalizer logs an exception meanwhile, that parses source too, and Python before
+    3.11.8 takes the inner parse for an error of the outer one, which would end the whole run."""
+    if call.excinfo is not None:
+        gc.collect()
+        gc.disable()
+    try:
+        outcome: Any = yield
+    finally:
+        gc.enable()
+    stack, atlas = item.funcargs.get("stack"), item.funcargs.get("atlas")
+    if isinstance(stack, LocalStack) and outcome.get_result().failed and not _last_words:
+        asked = state_of(stack, atlas if isinstance(atlas, Launched) else None)
+        with ThreadPoolExecutor(1) as aside:  # the loop of the tests is this thread's
+            _last_words.extend([f"The stack after {item.name}:", *aside.submit(asyncio.run, asked).result()])
+
+
+def pytest_unconfigure() -> None:
+    """Say how the stack was at the very end, where who has only the end of the output finds it."""
+    if _last_words:
+        print(*_last_words, sep="\n  ")  # noqa: T201
 
 
 @pytest.fixture(scope="session", autouse=True)

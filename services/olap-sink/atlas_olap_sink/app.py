@@ -136,13 +136,20 @@ class _Parts:
             await stop.wait()
             return
         with suppress(Stopping):
-            async with AsyncExitStack() as opened:
-                source = await persist("connecting to Kafka", partial(self._consumer, shards, opened), stop)
-                states = await persist("connecting to Kafka", partial(self._states, opened), stop)
-                async with asyncio.TaskGroup() as group:
-                    retiring = group.create_task(self._retire(KafkaStates(states, self.settings.kafka_group)))
-                    await self._pipeline(source, states, shards, stop).run()
-                    retiring.cancel()
+            while not stop.is_set():
+                try:
+                    async with AsyncExitStack() as opened:
+                        await self._connected(shards, opened, stop)
+                except AtlasError as error:
+                    log.warning("a connection to Kafka was not closed as it should be", problem=str(error))
+
+    async def _connected(self, shards: Collection[int], opened: AsyncExitStack, stop: asyncio.Event) -> None:
+        source = await persist("connecting to Kafka", partial(self._consumer, shards, opened), stop)
+        states = await persist("connecting to Kafka", partial(self._states, opened), stop)
+        async with asyncio.TaskGroup() as group:
+            retiring = group.create_task(self._retire(KafkaStates(states, self.settings.kafka_group)))
+            await self._pipeline(source, states, shards, stop).run()
+            retiring.cancel()
 
     async def _retire(self, states: KafkaStates) -> NoReturn:
         """Take writers out of the vector now and then that are gone and proven by every process of the group."""
@@ -171,7 +178,12 @@ class _Parts:
             traces=Traces(self.tracer),
             quarantine=Quarantine(settings.quarantine_file, metrics),
             clock=SystemClock(),
-            rhythm=Rhythm(gather=settings.gather, rows=settings.batch_rows, commit=settings.commit_period),
+            rhythm=Rhythm(
+                gather=settings.gather,
+                rows=settings.batch_rows,
+                commit=settings.commit_period,
+                silence=settings.kafka_silence,
+            ),
             stop=stop,
             partitions=partitions_of(shards),
             metrics=metrics,

@@ -22,6 +22,7 @@ from atlas_olap_sink.advance import Progress, ShardState, claimed, claims, froze
 from atlas_olap_sink.auditing import Audit
 from atlas_olap_sink.beginning import Beginning, Found
 from atlas_olap_sink.decoding import Batch, decode
+from atlas_olap_sink.hearing import Deaf, Hearing
 from atlas_olap_sink.inserting import Inserter
 from atlas_olap_sink.keeping import Keeper, States
 from atlas_olap_sink.ledger import Basis, Ledger
@@ -61,6 +62,8 @@ class Rhythm:
     gather: timedelta = timedelta(milliseconds=30)  # for more, after it, until a beat has come everywhere
     rows: int = 20_000  # records in one batch
     commit: timedelta = timedelta(seconds=1)  # between two commits of offsets
+    # Without a record from partitions that grow: beats come several times a second.
+    silence: timedelta = timedelta(seconds=20)
     unbalanced_bytes: int = 64 * 1024 * 1024  # of rows whose ledger is awaited; beyond it only the ledger is read
 
 
@@ -94,6 +97,7 @@ class Pipeline:
         self._beginning = Beginning(source, states, store, repairs, clock=clock, partitions=partitions)
         self._keeper = Keeper(source, states, clock)
         self._report = Report()
+        self._hearing = Hearing(rhythm.silence.total_seconds(), clock.monotonic())
         self._commit_due = 0.0
         self._progress: dict[Partition, Progress] = {}
         self._published: dict[Partition, float] = {}  # when a watermark was last published, monotonic seconds
@@ -115,7 +119,9 @@ class Pipeline:
         return {at: now - published[at] if at in published else None for at in self._progress}
 
     async def run(self) -> None:
-        """Work until told to stop; then publish and commit what is done. Stores may come and go meanwhile."""
+        """Work until told to stop; then publish and commit what is done. Stores may come and go meanwhile.
+
+        Returns earlier only if the source has to be opened again, and this pipeline be replaced by one over it."""
         try:
             async with asyncio.TaskGroup() as group:
                 mending = group.create_task(self._repairs.run(), name="repairs")
@@ -127,6 +133,8 @@ class Pipeline:
             log.warning(
                 "stopped before the work in flight was done; it is read again", undone=str(undone.exceptions[0])
             )
+        except* Deaf as deaf:
+            log.error("the consumer of Kafka is replaced", problem=str(deaf.exceptions[0]))
         except* AtlasError as errors:
             log.warning("stopped without the last publication or commit", problem=str(errors.exceptions[0]))
 
@@ -176,12 +184,23 @@ class Pipeline:
             except OffsetLost:
                 await self.start()
                 raise
-            except AtlasError:
+            except AtlasError as error:
                 # What a failed read had taken already was never handed over.
                 self._seek_all()
+                self._hearing.failed(self._clock.monotonic(), error)
                 raise
 
-        return await persist("reading from Kafka", read, self._stop)
+        records = await persist("reading from Kafka", read, self._stop)
+        await self._listen(heard=bool(records))
+        return records
+
+    async def _listen(self, *, heard: bool) -> None:
+        if heard:
+            self._hearing.heard(self._clock.monotonic())
+        elif self._hearing.nothing(self._clock.monotonic()):
+            log.warning("nothing has come from Kafka for a while")
+            held = await persist("reading what Kafka holds", self._source.extents, self._stop)
+            self._hearing.compare(self._clock.monotonic(), held)
 
     async def _take(self, records: Mapping[Partition, Sequence[Record]]) -> None:
         begun = self._clock.monotonic()

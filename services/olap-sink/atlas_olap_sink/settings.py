@@ -20,6 +20,8 @@ class Settings(ServiceSettings):
     # For more after a first record; no longer than until a beat has come everywhere.
     gather: Span = Field(default=parse_span("30ms"), validate_default=True)
     commit_period: Span = Field(default=parse_span("1s"), validate_default=True)  # between two commits of offsets
+    # Without a record from partitions that grow, until the consumer is replaced.
+    kafka_silence: Span = Field(default=parse_span("20s"), validate_default=True)
     call_limit: Span = Field(default=parse_span("30s"), validate_default=True)  # one call to ClickHouse
     dictionary_texts: PositiveInt = 1_000_000  # texts of each dictionary kept in memory, about 150 bytes each
     quarantine_file: Path | None = None  # events that cannot be stored, as JSON lines; unset: only the log

@@ -7,12 +7,16 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
-from atlaskit.kafka.consumer import Partition, Record
+from atlas_olap_sink.app import running
+from atlas_olap_sink.settings import Settings
+from atlaskit.kafka.consumer import Consumer, Partition, Record, open_consumer
 from atlaskit.postgres.pool import open_pool
 from atlaskit.postgres.repair import PrimaryReader
 
@@ -95,6 +99,43 @@ async def test_a_killed_engine_proves_nothing_until_it_has_the_rows_again(world:
         after = await world.beat()
         await eventually(reaches(world, after, *range(10)), 60)
         assert await world.stored() == await world.committed()
+
+
+async def test_a_consumer_that_hears_nothing_more_is_replaced(
+    world: World, eventually: Eventually, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Consumer] = []
+
+    @asynccontextmanager
+    async def watched(*where: Any, **how: Any) -> AsyncIterator[Consumer]:
+        async with open_consumer(*where, **how) as consumer:
+            opened.append(consumer)
+            yield consumer
+
+    monkeypatch.setattr("atlas_olap_sink.app.open_consumer", watched)
+    settings = Settings(
+        postgres_dsn=world.stack.primary_dsn("atlas_sink"),
+        clickhouse_url=f"{world.stack.clickhouse_url}/atlas",
+        kafka_bootstrap=world.stack.kafka_bootstrap,
+        kafka_group="deaf",
+        kafka_silence=timedelta(seconds=1),
+    )
+    async with running(settings):
+        await eventually(reaches(world, await world.beat(), *range(10)))
+        # The background task of the driver ends, as after an error it did not foresee: no record, nothing said.
+        with suppress(asyncio.CancelledError):
+            opened[0]._driver._fetcher._fetch_task.cancel()
+            await opened[0]._driver._fetcher._fetch_task
+        await world.write(5, 4)
+        first = await world.beat()
+
+        async def goes_on() -> None:
+            await world.beat()  # the partitions grow
+            assert len(opened) == 2
+            await reaches(world, first, *range(10))()
+
+        await eventually(goes_on)
+    assert await world.stored() == await world.committed()
 
 
 async def test_a_term_stops_the_process_at_a_committed_beat(
