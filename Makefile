@@ -85,7 +85,7 @@ SHARED_STACK := tests/e2e tests/faults tests/fuzz tests/integration/lag
 
 test: build/protos ## Every test, against the real parts (up to 40 minutes)
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(SHARED_STACK))
-	$(BIN)/python -m pytest $(SHARED_STACK)
+	$(BIN)/python -m pytest --maxfail=8 $(SHARED_STACK)
 
 .PHONY: check-freshness soak
 check-freshness: build/protos ## Prove that no claim of freshness is false: simulation, real processes, mutants, naive twin (10 minutes)

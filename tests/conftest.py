@@ -6,6 +6,7 @@ import asyncio
 import gc
 import itertools
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,12 @@ from atlas_local.stack import LocalStack, StackOptions, local_stack
 from doubles.state_of_stack import state_of
 
 _last_words: list[str] = []  # of the shared stack, at the first failure of a test that has it
+
+
+def pytest_configure() -> None:
+    """Let what the tests start be interrupted, also where the run itself was started in the background of a script."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(hookwrapper=True)

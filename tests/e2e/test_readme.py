@@ -93,9 +93,19 @@ async def test_make_up_keeps_the_data_and_leaves_no_process(
                     assert line, text
                     text += line.decode()
         finally:
-            os.killpg(process.pid, signal.SIGINT)
-        await asyncio.wait_for(process.wait(), 60)
+            await ended(process)
         assert not await processes_with(str(root / "build" / "readme-up"))
+
+
+async def ended(process: asyncio.subprocess.Process) -> None:
+    """Interrupt it as Ctrl-C does and wait for its end; one that goes on all the same is told to end, and has failed."""
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        await asyncio.wait_for(process.wait(), 120)
+    except TimeoutError:
+        os.killpg(process.pid, signal.SIGTERM)
+        await process.wait()
+        raise
 
 
 async def processes_with(text: str) -> list[str]:
