@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ from checker.sim.story import tell
 from checker.verdict import Verdict, check
 
 WORKERS = 2
-CHUNK = 8  # seeds of one task of a worker
+CHUNK = 1  # seeds of one task of a worker, after which what they left is collected: a tenth faster than after eight
 TWIN_SHARE = 80  # one seed in so many runs under the naive formulas too
 LEAST_FAULTS, MOST_FAULTS = 2, 5
 
@@ -46,11 +47,11 @@ def plan_of(seed: int) -> Plan:
     """Return what a seed of a campaign does: two faults at least."""
     return Plan(
         seed,
-        span=1.6,
+        span=0.9,
         warm=0.8,
-        calm=0.4,
+        calm=0.8,
         readers=21,
-        pace=Pace(0.15, 0.029),
+        pace=Pace(0.2, 0.0235),
         count=LEAST_FAULTS + seed % (MOST_FAULTS - LEAST_FAULTS + 1),
     )
 
@@ -116,7 +117,8 @@ class Campaign:
 
     def run(self, mutants: Sequence[Mutant]) -> None:
         """Work until the time or the seeds are used up."""
-        with ProcessPoolExecutor(WORKERS) as pool:
+        # What the workers have imported is never garbage: no collection after a chunk has to look at it.
+        with ProcessPoolExecutor(WORKERS, initializer=gc.freeze) as pool:
             left, killing = list(mutants), set[Future[Killed]]()
             chunks, running = self._chunks(), set[Future[Part]]()
             while True:

@@ -98,7 +98,7 @@ async def test_make_up_keeps_the_data_and_leaves_no_process(
 
 
 async def ended(process: asyncio.subprocess.Process) -> None:
-    """Interrupt it as Ctrl-C does and wait for its end; one that goes on all the same is told to end, and has failed."""
+    """Interrupt it as Ctrl-C does and wait for its end; one that goes on is ended, and has failed."""
     os.killpg(process.pid, signal.SIGINT)
     try:
         await asyncio.wait_for(process.wait(), 120)

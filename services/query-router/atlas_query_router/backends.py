@@ -30,6 +30,10 @@ class Call:
     want_session_token: bool = False
     others: tuple[Tenant, ...] = ()
 
+    def within(self, deadline: Deadline) -> Call:
+        """Return the same with another deadline."""
+        return Call(self.tenant, self.received, deadline, self.want_session_token, self.others)
+
     @property
     def tenant_ids(self) -> tuple[int, ...]:
         """Return every tenant."""

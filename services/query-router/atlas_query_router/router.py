@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -210,7 +210,7 @@ class Router:
         self, source: Source, question: Question, requirement: Requirement, call: Call, *, last: bool
     ) -> Reply | PassedOver:
         """Ask one source once, and check the requirement against what its answer proved, not what was polled."""
-        limited = call if last else replace(call, deadline=_share(call.deadline))
+        limited = call if last else call.within(_share(call.deadline))
         reply = await self._asked(
             source, question, requirement, limited, lambda p: shortfall(source, p, requirement, call.received) is None
         )
