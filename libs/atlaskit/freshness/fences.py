@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -83,7 +83,7 @@ def thinned(newest_first: tuple[MarkerT, ...], limit: int) -> tuple[MarkerT, ...
     return tuple(newest_first[index] for index in sorted(picked))
 
 
-def newest_covered(fences_newest_first: tuple[Fence, ...], replayed: Lsn) -> Fence | None:
+def newest_covered(fences_newest_first: Sequence[Fence], replayed: Lsn) -> Fence | None:
     """Return the newest fence at or below the replayed position, or None: then nothing is proven.
 
     >>> newest_covered((), Lsn(7)) is None
@@ -94,6 +94,6 @@ def newest_covered(fences_newest_first: tuple[Fence, ...], replayed: Lsn) -> Fen
     return fences_newest_first[at] if at < len(fences_newest_first) else None
 
 
-def newest_proven(beats_newest_first: tuple[Beat, ...], proven: int) -> Beat | None:
+def newest_proven(beats_newest_first: Sequence[Beat], proven: int) -> Beat | None:
     """Return the newest known beat whose number is at most `proven`, or None. A proven beat proves all before it."""
     return next((beat for beat in beats_newest_first if beat.number <= proven), None)

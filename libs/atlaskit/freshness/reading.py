@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
 from atlaskit.clock import BootInstant, asked_at
 from atlaskit.freshness.fences import Beat, Fence
+from atlaskit.lazily import Lazily
 from atlaskit.model import Source
 from atlaskit.position import Lsn, SourceIdentity
 
@@ -53,8 +54,8 @@ class Reading:
 
     identity: SourceIdentity | None = None
     epoch: int | None = None
-    fences: tuple[AgedFence, ...] = ()
-    beats: tuple[AgedBeat, ...] = ()
+    fences: Sequence[AgedFence] = ()
+    beats: Sequence[AgedBeat] = ()
     monitor_id: str = ""
     primary_mode: PrimaryMode | None = None
     primary_beat_age: timedelta | None = None
@@ -70,8 +71,8 @@ class Known:
     asked: BootInstant
     identity: SourceIdentity | None = None
     epoch: int | None = None
-    fences: tuple[Fence, ...] = ()
-    beats: tuple[Beat, ...] = ()
+    fences: Sequence[Fence] = ()
+    beats: Sequence[Beat] = ()
     monitor_id: str = ""
     primary_mode: PrimaryMode | None = None
     primary_beat: BootInstant | None = None
@@ -89,8 +90,8 @@ def known_from(reading: Reading, question: BootInstant) -> Known:
         asked=question,
         identity=reading.identity,
         epoch=reading.epoch,
-        fences=tuple(Fence(asked_at(question, fence.age), fence.lsn) for fence in reading.fences),
-        beats=tuple(Beat(beat.number, asked_at(question, beat.age), beat.lsn) for beat in reading.beats),
+        fences=Lazily(reading.fences, lambda fence: Fence(asked_at(question, fence.age), fence.lsn)),
+        beats=Lazily(reading.beats, lambda beat: Beat(beat.number, asked_at(question, beat.age), beat.lsn)),
         monitor_id=reading.monitor_id,
         primary_mode=reading.primary_mode,
         primary_beat=None if reading.primary_beat_age is None else asked_at(question, reading.primary_beat_age),

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from atlas.lag.v1 import lag_service_pb2 as pb
 from atlaskit.freshness.reading import AgedBeat, AgedFence, CopyLag, PrimaryMode, Reading
+from atlaskit.lazily import Lazily
 from atlaskit.model import Source
 from atlaskit.position import Lsn, SourceIdentity
 from atlaskit.rpc.times import span_of
@@ -26,14 +27,23 @@ def reading_of(message: pb.LagReading) -> Reading:
     return Reading(
         identity=SourceIdentity(int(source.system_identifier), source.timeline) if known else None,
         epoch=source.epoch or None,
-        fences=tuple(AgedFence(Lsn(fence.wal_position_bytes), span_of(fence.age)) for fence in message.fences),
-        beats=tuple(AgedBeat(b.beat, Lsn(b.wal_position_bytes), span_of(b.age)) for b in message.beats),
+        # Of some hundred markers a read looks at a few, and a reading comes twenty times a second.
+        fences=Lazily(message.fences, _fence),
+        beats=Lazily(message.beats, _beat),
         monitor_id=message.monitor_id,
         primary_mode=_MODES.get(message.primary_mode),
         primary_beat_age=span_of(message.primary_beat_age) if message.HasField("primary_beat_age") else None,
         copies={_COPIES[copy.copy]: _copy(copy) for copy in message.copies if copy.copy in _COPIES},
         ancestors={ancestor.epoch: Lsn(ancestor.wal_position_bytes) for ancestor in message.ancestors},
     )
+
+
+def _fence(message: pb.Fence) -> AgedFence:
+    return AgedFence(Lsn(message.wal_position_bytes), span_of(message.age))
+
+
+def _beat(message: pb.Beat) -> AgedBeat:
+    return AgedBeat(message.beat, Lsn(message.wal_position_bytes), span_of(message.age))
 
 
 def _copy(message: pb.CopyLag) -> CopyLag:
