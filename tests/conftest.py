@@ -20,6 +20,7 @@ from atlas_local.stack import LocalStack, StackOptions, local_stack
 from doubles.state_of_stack import state_of
 
 _last_words: list[str] = []  # of the shared stack, at the first failure of a test that has it
+_fallen: list[str] = []  # parts of it that ended by themselves
 
 
 def pytest_configure() -> None:
@@ -50,8 +51,8 @@ def pytest_runtest_makereport(item: pytest.Function, call: pytest.CallInfo[None]
 
 def pytest_unconfigure() -> None:
     """Say how the stack was at the very end, where who has only the end of the output finds it."""
-    if _last_words:
-        print(*_last_words, sep="\n  ")  # noqa: T201
+    if _last_words or _fallen:
+        print(*_last_words, *_fallen, sep="\n  ")  # noqa: T201
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,7 +65,7 @@ def without_the_shells_settings() -> None:
 @pytest.fixture(scope="session")
 async def stack() -> AsyncIterator[LocalStack]:
     """The embedded stack with its schema; shared, so a test makes tenants of its own and heals what it breaks."""
-    async with local_stack(StackOptions()) as running:
+    async with local_stack(StackOptions(revived=_fallen.append)) as running:
         await apply_migrations(running)
         yield running
 

@@ -66,6 +66,7 @@ class ChildProcess:
         self._start_seconds = start_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = True  # nothing of the process is left: its id may be another's by now
+        self._wanted = False  # it was healthy, and nobody has asked it to end since
 
     @property
     def pid(self) -> int:
@@ -80,6 +81,11 @@ class ChildProcess:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def fallen(self) -> bool:
+        """Whether it ended though nobody stopped or killed it, or could not be started again after that."""
+        return self._wanted and not self.running
+
+    @property
     def children(self) -> list[int]:
         """The ids of its direct children as they are now; empty where there is no /proc."""
         return [] if self._process is None else _children(self._process.pid)
@@ -90,15 +96,19 @@ class ChildProcess:
         Raises PartFailed if it ends before that or does not pass in time. Then, and if cancelled, nothing is left."""
         if self.running:
             return
+        again = self._wanted
         self._spawn()
         try:
             await self._until_healthy()
         except BaseException:
             self.kill()
+            self._wanted = again
             raise
+        self._wanted = True
 
     async def stop(self) -> None:
         """Ask the process to end, kill it when its time is over, and return when its group is gone. Repeatable."""
+        self._wanted = False
         if self._process is None:
             return
         if self.running:
@@ -114,6 +124,7 @@ class ChildProcess:
 
     def kill(self) -> None:
         """End the process, its group and its children at once with SIGKILL, as a crash would. Repeatable."""
+        self._wanted = False
         if self._process is None or self._ended:
             return
         children = _children(self._process.pid)

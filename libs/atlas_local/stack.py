@@ -26,6 +26,7 @@ from atlas_local.kafka import Kafka
 from atlas_local.ports import HOST, assign_in
 from atlas_local.postgres import DATABASE, SUPERUSER, PostgresCluster, PostgresTuning
 from atlas_local.process import ChildProcess, Command
+from atlas_local.reviving import revived
 
 PORTS = ("primary", "replica", "kafka", "kafka-controller", "connect", "clickhouse")
 _NEEDED_BYTES = 2 << 30
@@ -45,6 +46,8 @@ class StackOptions:
     links: Links | None = None  # relays between the parts; None: they reach one another directly
     progress: Progress | None = None  # of the download of the jars
     started: Callable[[str], None] | None = None  # told the name of each part when it is healthy
+    # Told of a part that ended by itself and is started again; None: it stays down, for who has to see that.
+    revived: Callable[[str], None] | None = None
 
 
 class LocalStack:
@@ -183,7 +186,10 @@ async def local_stack(options: StackOptions | None = None) -> AsyncIterator[Loca
         stack = LocalStack(directory, ports, jars, options.tuning, detours)
         try:
             await stack.start(options.started)
-            async with supervised(stack.connect_url, stack.connectors_log):
+            async with (
+                supervised(stack.connect_url, stack.connectors_log),
+                revived(stack.parts, options.revived),
+            ):
                 yield stack
         finally:
             await stack.stop()

@@ -91,6 +91,7 @@ def _options(data_dir: Path | None, console: Console) -> StackOptions:
         repository=os.environ.get("ATLAS_MAVEN_REPOSITORY", MAVEN_CENTRAL),
         progress=downloaded,
         started=lambda part: console.print(f"          {part} is healthy", highlight=False),
+        revived=lambda what: console.print(f"          {what}", highlight=False, markup=False),
     )
 
 

@@ -1,11 +1,14 @@
 """Health of the parts, and what a test can do to them."""
 
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
 import pytest
 from atlas_local import LocalStack, PartFailed
+from atlas_local.reviving import revived
 
 Eventually = Callable[..., Awaitable[None]]
 
@@ -52,6 +55,22 @@ async def test_a_paused_part_is_not_healthy_until_it_is_resumed(bare: LocalStack
     assert not await bare.clickhouse.healthy(limit=0.5)
     bare.clickhouse.resume()
     assert await bare.clickhouse.healthy()
+
+
+@pytest.mark.parametrize("name", ["clickhouse", "replica"])
+async def test_a_part_that_falls_by_itself_is_brought_back(bare: LocalStack, eventually: Eventually, name: str) -> None:
+    said: list[str] = []
+    part = next(part for part in bare.parts if part.name == name)
+    before = part.pid
+
+    async def well_again() -> None:
+        assert part.pid != before
+        assert all((await bare.health()).values())
+
+    async with revived(bare.parts, said.append):
+        os.kill(before, signal.SIGKILL)
+        await eventually(well_again, 90)
+    assert said[0].startswith(f"{name} ended by itself and is started again")
 
 
 async def test_the_engine_keeps_its_rows_through_a_kill(bare: LocalStack) -> None:

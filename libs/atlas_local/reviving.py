@@ -1,0 +1,40 @@
+"""What keeps the parts of a stack up: one that ended though nobody asked it to is started again, ever less often."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from atlas_local.errors import PartFailed
+from atlas_local.process import ChildProcess, until
+
+_EVERY = 0.5  # seconds between two looks
+_PAUSES = (0.0, 1.0, 5.0, 30.0)  # seconds before the first, second, ... start; then the part is left as it is
+
+
+async def revive(part: ChildProcess, say: Callable[[str], None]) -> None:
+    """Start a part again whenever it has fallen, and say so; cancelled by who no longer wants it."""
+    for pause in _PAUSES:
+        await until(lambda: part.fallen, every=_EVERY)
+        last = part.log_tail(1)[-200:]
+        await asyncio.sleep(pause)
+        if part.fallen:
+            say(f"{part.name} ended by itself and is started again; it said last: {last}")
+            try:
+                await part.start()
+            except PartFailed as failed:
+                say(str(failed))
+    say(f"{part.name} fell {len(_PAUSES)} times and is not started again")
+
+
+@asynccontextmanager
+async def revived(parts: Sequence[ChildProcess], say: Callable[[str], None] | None) -> AsyncIterator[None]:
+    """Keep these parts up while the context is open. `say` is told what was done; None: nothing is done."""
+    watching = [asyncio.create_task(revive(part, say), name=f"revive-{part.name}") for part in parts if say]
+    try:
+        yield
+    finally:
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)

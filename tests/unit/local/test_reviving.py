@@ -1,0 +1,84 @@
+"""A part that ended by itself is started again; one that somebody ended stays down."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from atlas_local import reviving
+from atlas_local.process import ChildProcess, Command
+from atlas_local.reviving import revived
+
+Eventually = Callable[..., Awaitable[None]]
+LASTING = "import time; print('here', flush=True); time.sleep(600)"
+
+
+@pytest.fixture
+def part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ChildProcess:
+    monkeypatch.setattr(reviving, "_EVERY", 0.01)
+    monkeypatch.setattr(reviving, "_PAUSES", (0.0, 0.0))
+    log = tmp_path / "log"
+
+    async def speaks() -> bool:
+        return "here" in log.read_text()
+
+    return ChildProcess("part", Command([sys.executable, "-c", LASTING]), log, speaks, 10.0)
+
+
+async def test_a_part_that_is_killed_from_outside_is_started_again_a_few_times(
+    part: ChildProcess, eventually: Eventually
+) -> None:
+    said: list[str] = []
+    async with revived([part], said.append):
+        await part.start()
+        for falls in (1, 2):
+            before = part.pid
+            os.kill(before, signal.SIGKILL)
+
+            async def again(before: int = before, falls: int = falls) -> None:
+                assert part.running
+                assert part.pid != before
+                assert len(said) >= falls
+
+            await eventually(again)
+        assert said[0] == "part ended by itself and is started again; it said last: here"
+
+        async def told() -> None:
+            assert said[-1] == "part fell 2 times and is not started again"
+
+        await eventually(told)
+    await part.stop()
+    assert not part.fallen
+
+
+async def test_what_somebody_ends_stays_down(part: ChildProcess) -> None:
+    said: list[str] = []
+    async with revived([part], said.append):
+        for end in (part.stop, part.kill):
+            await part.start()
+            assert not part.fallen
+            if (ending := end()) is not None:
+                await ending
+            assert not part.fallen
+            await asyncio.sleep(0.1)  # ten looks
+            assert not part.running
+    assert said == []
+
+
+async def test_without_anybody_to_tell_nothing_is_started_again(part: ChildProcess, eventually: Eventually) -> None:
+    async with revived([part], None):
+        await part.start()
+        os.kill(part.pid, signal.SIGKILL)
+
+        async def down() -> None:
+            assert part.fallen
+
+        await eventually(down)
+        await asyncio.sleep(0.1)
+        assert part.fallen
+    part.kill()
