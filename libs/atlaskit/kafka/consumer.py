@@ -162,7 +162,10 @@ async def open_consumer(
         yield Consumer(driver, bootstrap, group, wanted)
     finally:
         with translated("closing the consumer"):
-            await driver.stop()
+            async with asyncio.timeout(
+                REQUEST_LIMIT.total_seconds()
+            ):  # a driver that has lost its way may wait for ever
+                await driver.stop()
 
 
 async def _demand_partitions(bootstrap: str, wanted: Sequence[Partition]) -> None:

@@ -74,7 +74,8 @@ async def open_states(bootstrap: str, topic: str) -> AsyncIterator[States]:
         yield States(producer, bootstrap, topic)
     finally:
         with translated("closing the producer"):
-            await producer.stop()
+            async with asyncio.timeout(LIMIT.total_seconds()):
+                await producer.stop()
 
 
 @asynccontextmanager

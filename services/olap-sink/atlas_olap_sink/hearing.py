@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NoReturn
 
 from atlaskit.kafka.consumer import Extent, Partition
 
@@ -35,6 +36,10 @@ class Hearing:
         if any(held[at].end > extent.end for at, extent in before.items() if at in held):
             raise Deaf(f"nothing came for {self._limit:g} s while the partitions grew")
         self._quiet_since, self._held = now, held
+
+    def unanswered(self, why: Exception) -> NoReturn:
+        """Take that it cannot even be compared. Raises Deaf: to Kafka, if it is there, this consumer is lost."""
+        raise Deaf(f"nothing came for {self._limit:g} s, and what the partitions hold is not told: {why}") from why
 
     def failed(self, now: float, why: Exception) -> None:
         """Take that a read failed. Raises Deaf if none has succeeded for the limit."""

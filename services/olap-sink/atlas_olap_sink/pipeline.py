@@ -199,7 +199,10 @@ class Pipeline:
             self._hearing.heard(self._clock.monotonic())
         elif self._hearing.nothing(self._clock.monotonic()):
             log.warning("nothing has come from Kafka for a while")
-            held = await persist("reading what Kafka holds", self._source.extents, self._stop)
+            try:
+                held = await self._source.extents()
+            except AtlasError as error:
+                self._hearing.unanswered(error)
             self._hearing.compare(self._clock.monotonic(), held)
 
     async def _take(self, records: Mapping[Partition, Sequence[Record]]) -> None:

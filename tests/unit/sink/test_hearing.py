@@ -54,3 +54,11 @@ def test_reads_that_fail_for_the_whole_limit_replace_the_consumer_and_one_that_s
     hearing.failed(121.0, OSError("reset"))
     with pytest.raises(Deaf, match="because: gone"):
         hearing.failed(141.0, OSError("gone"))
+
+
+def test_a_consumer_that_is_not_even_told_what_the_partitions_hold_is_replaced() -> None:
+    # As after a broker's death: every later request of one driver timed out, those of others did not.
+    hearing = Hearing(20.0, 100.0)
+    assert hearing.nothing(120.0)
+    with pytest.raises(Deaf, match="is not told: no answer"):
+        hearing.unanswered(OSError("no answer"))
