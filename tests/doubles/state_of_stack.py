@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 
 import httpx
 import orjson
@@ -37,7 +36,7 @@ async def state_of(stack: LocalStack, atlas: Launched | None) -> list[str]:
     lines = [f"{part.name}: {_ill(part)}" for part in (*ill, *(one for one in services if not one.running))]
     lines += [f"connectors: {connect.result()}", f"kafka: {kafka.result()}", f"watermarks: {marks.result()}"]
     for service in services:
-        lines += [f"{service.name}: {line}" for line in last_warnings(service.log, 1)]
+        lines += [f"{service.name}: {line}" for line in _last_warning(service)]
     return lines
 
 
@@ -92,14 +91,12 @@ async def _watermarks(stack: LocalStack) -> str:
     return ", ".join(answer.text.replace("\t", " ").splitlines())[:200]
 
 
-def last_warnings(log: Path, count: int) -> Iterator[str]:
-    """Yield the last lines of a service's log that are no mere information, shortened."""
-    if not log.exists():
-        return
-    lines = log.read_bytes().splitlines()
-    for line in [line for line in lines if b'"level": "info"' not in line and b'"level":"info"' not in line][-count:]:
-        with contextlib.suppress(orjson.JSONDecodeError):
-            said = orjson.loads(line)
-            yield f"{said.get('timestamp', '')[11:19]} {said.get('event')} {said.get('problem', '')}"[:200]
-            continue
-        yield line.decode("utf-8", "replace")[:200]
+def _last_warning(service: ChildProcess) -> list[str]:
+    """Return the last line of a service's log that is no mere information, shortened, if its end has one."""
+    lines = [line for line in service.log_tail(200).splitlines() if '"level": "info"' not in line]
+    if not lines:
+        return []
+    with contextlib.suppress(orjson.JSONDecodeError):
+        said = orjson.loads(lines[-1])
+        return [f"{said.get('timestamp', '')[11:19]} {said.get('event')} {said.get('problem', '')}"[:200]]
+    return [lines[-1][:200]]

@@ -162,9 +162,8 @@ async def open_consumer(
         yield Consumer(driver, bootstrap, group, wanted)
     finally:
         with translated("closing the consumer"):
-            async with asyncio.timeout(
-                REQUEST_LIMIT.total_seconds()
-            ):  # a driver that has lost its way may wait for ever
+            # A driver that has lost its way may wait for ever.
+            async with asyncio.timeout(REQUEST_LIMIT.total_seconds()):
                 await driver.stop()
 
 

@@ -74,7 +74,7 @@ async def open_states(bootstrap: str, topic: str) -> AsyncIterator[States]:
         yield States(producer, bootstrap, topic)
     finally:
         with translated("closing the producer"):
-            async with asyncio.timeout(LIMIT.total_seconds()):
+            async with _bounded("closing the producer"):
                 await producer.stop()
 
 

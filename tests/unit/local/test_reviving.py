@@ -15,19 +15,27 @@ from atlas_local.process import ChildProcess, Command
 from atlas_local.reviving import revived
 
 Eventually = Callable[..., Awaitable[None]]
+# Much longer than a test; the test ends it.
 LASTING = "import time; print('here', flush=True); time.sleep(600)"
+
+
+def lasting(name: str, log: Path) -> ChildProcess:
+    async def speaks() -> bool:
+        return "here" in log.read_text()
+
+    return ChildProcess(name, Command([sys.executable, "-c", LASTING]), log, speaks, 10.0)
 
 
 @pytest.fixture
 def part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ChildProcess:
     monkeypatch.setattr(reviving, "_EVERY", 0.01)
     monkeypatch.setattr(reviving, "_PAUSES", (0.0, 0.0))
-    log = tmp_path / "log"
+    return lasting("part", tmp_path / "log")
 
-    async def speaks() -> bool:
-        return "here" in log.read_text()
 
-    return ChildProcess("part", Command([sys.executable, "-c", LASTING]), log, speaks, 10.0)
+@pytest.fixture
+def other(tmp_path: Path) -> ChildProcess:
+    return lasting("other", tmp_path / "other")
 
 
 async def test_a_part_that_is_killed_from_outside_is_started_again_a_few_times(
@@ -56,18 +64,28 @@ async def test_a_part_that_is_killed_from_outside_is_started_again_a_few_times(
     assert not part.fallen
 
 
-async def test_what_somebody_ends_stays_down(part: ChildProcess) -> None:
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_what_somebody_ends_stays_down_while_what_falls_comes_back(
+    part: ChildProcess, other: ChildProcess, eventually: Eventually, end: str
+) -> None:
     said: list[str] = []
-    async with revived([part], said.append):
-        for end in (part.stop, part.kill):
-            await part.start()
-            assert not part.fallen
-            if (ending := end()) is not None:
-                await ending
-            assert not part.fallen
-            await asyncio.sleep(0.1)  # ten looks
-            assert not part.running
-    assert said == []
+    async with revived([part, other], said.append):
+        await part.start()
+        await other.start()
+        assert not part.fallen
+        if (ending := getattr(part, end)()) is not None:
+            await ending
+        assert not part.fallen
+        os.kill(other.pid, signal.SIGKILL)
+
+        async def back() -> None:
+            assert len(said) == 1
+            assert other.running
+
+        await eventually(back)
+        assert not part.running
+    assert said[0].startswith("other ended by itself")
+    await other.stop()
 
 
 async def test_without_anybody_to_tell_nothing_is_started_again(part: ChildProcess, eventually: Eventually) -> None:
@@ -79,6 +97,6 @@ async def test_without_anybody_to_tell_nothing_is_started_again(part: ChildProce
             assert part.fallen
 
         await eventually(down)
-        await asyncio.sleep(0.1)
+        assert [task for task in asyncio.all_tasks() if task.get_name().startswith("revive-")] == []
         assert part.fallen
     part.kill()
