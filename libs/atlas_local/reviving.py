@@ -25,12 +25,16 @@ async def revive(part: ChildProcess, say: Callable[[str], None]) -> None:
                 await part.start()
             except PartFailed as failed:
                 say(str(failed))
+            else:
+                say(f"{part.name} is up again")
     say(f"{part.name} fell {len(_PAUSES)} times and is not started again")
 
 
 @asynccontextmanager
 async def revived(parts: Sequence[ChildProcess], say: Callable[[str], None] | None) -> AsyncIterator[None]:
-    """Keep these parts up while the context is open. `say` is told what was done; None: nothing is done."""
+    """Keep these parts up while the context is open. `say` is told what was done; None: nothing is done.
+
+    A start that is under way when the context closes is given up: its part is down then."""
     watching = [asyncio.create_task(revive(part, say), name=f"revive-{part.name}") for part in parts if say]
     try:
         yield

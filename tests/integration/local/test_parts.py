@@ -63,14 +63,15 @@ async def test_a_part_that_falls_by_itself_is_brought_back(bare: LocalStack, eve
     part = next(part for part in bare.parts if part.name == name)
     before = part.pid
 
-    async def well_again() -> None:
-        assert part.pid != before
-        assert all((await bare.health()).values())
+    async def up_again() -> None:
+        assert said[-1:] == [f"{name} is up again"]
 
     async with revived(bare.parts, said.append):
         os.kill(before, signal.SIGKILL)
-        await eventually(well_again, 90)
+        await eventually(up_again, 90)
     assert said[0].startswith(f"{name} ended by itself and is started again")
+    assert part.pid != before
+    assert all((await bare.health()).values())
 
 
 async def test_the_engine_keeps_its_rows_through_a_kill(bare: LocalStack) -> None:
