@@ -14,9 +14,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import OffsetAndMetadata
 
 from atlaskit.errors import Unavailable
-from atlaskit.kafka.errors import translated
+from atlaskit.kafka.errors import bounded, close, translated
 
 REQUEST_LIMIT = timedelta(seconds=10)
+LIMIT = timedelta(seconds=30)  # of a call that may take several requests
 # Prefetched bytes of one partition; with all partitions this bounds the memory of the consumer.
 PARTITION_BYTES = 2 * 1024 * 1024
 FETCH_BYTES = 16 * 1024 * 1024
@@ -62,7 +63,9 @@ def never(_: Record) -> bool:
 
 
 class Consumer:
-    """Reads committed records of its partitions. Every method raises Unavailable when Kafka does not answer."""
+    """Reads committed records of its partitions.
+
+    When Kafka does not answer every method raises Unavailable, or DeadlinePassed after `LIMIT`."""
 
     def __init__(self, driver: AIOKafkaConsumer, bootstrap: str, group: str, partitions: Sequence[Partition]) -> None:
         self._driver = driver
@@ -74,7 +77,7 @@ class Consumer:
     async def extents(self) -> dict[Partition, Extent]:
         """Return what each partition holds now."""
         wanted = [*self._partitions.values()]
-        with translated("reading the extents of the partitions"):
+        async with bounded("reading the extents of the partitions", LIMIT):
             begins = await self._driver.beginning_offsets(wanted)
             ends = await self._driver.end_offsets(wanted)
         return {partition: Extent(begins[at], ends[at]) for partition, at in self._partitions.items()}
@@ -122,7 +125,7 @@ class Consumer:
 
     async def commit(self, commits: Mapping[Partition, Commit]) -> None:
         """Remember these offsets for the group. The caller answers for what stands before them."""
-        with translated("committing offsets"):
+        async with bounded("committing offsets", LIMIT):
             await self._driver.commit(
                 {self._partitions[at]: OffsetAndMetadata(kept.offset, kept.metadata) for at, kept in commits.items()}
             )
@@ -161,10 +164,7 @@ async def open_consumer(
             driver.assign([TopicPartition(*partition) for partition in wanted])
         yield Consumer(driver, bootstrap, group, wanted)
     finally:
-        with translated("closing the consumer"):
-            # A driver that has lost its way may wait for ever.
-            async with asyncio.timeout(REQUEST_LIMIT.total_seconds()):
-                await driver.stop()
+        await close(driver, "closing the consumer", REQUEST_LIMIT)
 
 
 async def _demand_partitions(bootstrap: str, wanted: Sequence[Partition]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,9 +10,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
 
-from atlaskit.errors import DeadlinePassed, Unavailable
+from atlaskit.errors import Unavailable
+from atlaskit.kafka.errors import bounded
 from atlaskit.position import SourceIdentity
 
 TOPIC: Final = "atlas.epochs"
@@ -61,7 +60,7 @@ async def read_epochs(bootstrap: str, limit: timedelta) -> Sequence[EpochRecord]
         auto_offset_reset="earliest",
         request_timeout_ms=int(limit.total_seconds() * 1000),
     )
-    async with _bounded("reading the epochs", limit), _started(consumer):
+    async with bounded("reading the epochs", limit), _started(consumer):
         consumer.assign([_PARTITION])
         end = (await consumer.end_offsets([_PARTITION]))[_PARTITION]
         await consumer.seek_to_beginning(_PARTITION)
@@ -82,7 +81,7 @@ async def append_epoch(bootstrap: str, record: EpochRecord, limit: timedelta) ->
         enable_idempotence=True,
         request_timeout_ms=int(limit.total_seconds() * 1000),
     )
-    async with _bounded("appending an epoch", limit), _started(producer):
+    async with bounded("appending an epoch", limit), _started(producer):
         await producer.send_and_wait(TOPIC, record.encoded(), partition=_PARTITION.partition)
 
 
@@ -91,17 +90,6 @@ def _decoded(value: bytes | None, offset: int) -> EpochRecord:
         return EpochRecord.decoded(value or b"")
     except ValueError as error:
         raise Unavailable(f"record {offset} of topic {TOPIC} cannot be read: {error}") from error
-
-
-@asynccontextmanager
-async def _bounded(doing: str, limit: timedelta) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(limit.total_seconds()):
-            yield
-    except TimeoutError as error:
-        raise DeadlinePassed(f"{doing}: Kafka did not answer within {limit.total_seconds():g} s") from error
-    except (KafkaError, OSError) as error:
-        raise Unavailable(f"{doing}: Kafka is not available ({type(error).__name__}: {error})") from error
 
 
 @asynccontextmanager

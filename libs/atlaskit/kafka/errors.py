@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from atlaskit.errors import AtlasError, Translated, Unavailable
+from atlaskit.errors import AtlasError, DeadlinePassed, Translated, Unavailable
 
 
 class OffsetLost(AtlasError):
@@ -25,3 +31,29 @@ def named(error: Exception, doing: str) -> AtlasError | None:
 def translated(doing: str) -> Translated:
     """Raise the driver's errors in the block as those of Atlas; `doing` says in the text what was being done."""
     return Translated(named, doing)
+
+
+@asynccontextmanager
+async def bounded(doing: str, limit: timedelta) -> AsyncIterator[None]:
+    """As `translated`, and raise DeadlinePassed after `limit`: some waits of the driver have no end of their own."""
+    timer = asyncio.timeout(limit.total_seconds())
+    with translated(doing):
+        try:
+            async with timer:
+                yield
+        except TimeoutError as error:
+            if timer.expired():
+                text = f"{doing}: Kafka did not answer within {limit.total_seconds():g} s"
+                raise DeadlinePassed(text) from error
+            raise
+
+
+async def close(driver: Any, doing: str, limit: timedelta) -> None:
+    """Close a consumer or producer of the driver. Raises Unavailable or DeadlinePassed, whatever went wrong."""
+    try:
+        async with bounded(doing, limit):
+            await driver.stop()
+    except AtlasError:
+        raise
+    except Exception as error:  # a task of the driver that died long ago tells of it only now
+        raise Unavailable(f"{doing}: {error!r}") from error

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
-from atlaskit.kafka.errors import translated
+from atlaskit.kafka.errors import close, translated
 
 SESSION_MS: Final = 10_000  # a member that is silent for so long is taken for dead, and its part given to others
 _HEARTBEAT_MS: Final = 2_000
+_LEAVE: Final = timedelta(seconds=10)
 _FOREVER_MS: Final = 2**31 - 1  # nothing is ever read here, so no pause between reads is too long
 
 
@@ -67,5 +69,4 @@ async def open_membership(bootstrap: str, topic: str, *, group: str, client_id: 
             await driver.start()
         yield member
     finally:
-        with translated("leaving the group"):
-            await driver.stop()
+        await close(driver, "leaving the group", _LEAVE)

@@ -10,8 +10,7 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from atlaskit.errors import DeadlinePassed
-from atlaskit.kafka.errors import translated
+from atlaskit.kafka.errors import bounded, close, translated
 
 LIMIT: Final = timedelta(seconds=30)
 _POLL_MS: Final = 500
@@ -27,13 +26,12 @@ class States:
 
     async def save(self, values: Mapping[str, bytes]) -> None:
         """Return once all in-sync brokers have every value. After an error some of them may be there."""
-        with translated("writing states"):
-            async with _bounded("writing states"):
-                sent = [
-                    await self._producer.send(self._partition.topic, value, key=key.encode(), partition=0)
-                    for key, value in values.items()
-                ]
-                await asyncio.gather(*sent)
+        async with bounded("writing states", LIMIT):
+            sent = [
+                await self._producer.send(self._partition.topic, value, key=key.encode(), partition=0)
+                for key, value in values.items()
+            ]
+            await asyncio.gather(*sent)
 
     async def load(self, prefix: str) -> dict[str, bytes]:
         """Return the last value of each key that begins with the prefix, as of the topic's end when called."""
@@ -43,14 +41,13 @@ class States:
             auto_offset_reset="earliest",
             isolation_level="read_committed",
         )
-        with translated("reading states"):
-            async with _bounded("reading states"):
-                try:
-                    await consumer.start()
-                    consumer.assign([self._partition])
-                    return await self._read(consumer, prefix.encode())
-                finally:
-                    await consumer.stop()
+        async with bounded("reading states", LIMIT):
+            try:
+                await consumer.start()
+                consumer.assign([self._partition])
+                return await self._read(consumer, prefix.encode())
+            finally:
+                await consumer.stop()
 
     async def _read(self, consumer: AIOKafkaConsumer, prefix: bytes) -> dict[str, bytes]:
         end = (await consumer.end_offsets([self._partition]))[self._partition]
@@ -73,15 +70,4 @@ async def open_states(bootstrap: str, topic: str) -> AsyncIterator[States]:
             await producer.start()
         yield States(producer, bootstrap, topic)
     finally:
-        with translated("closing the producer"):
-            async with _bounded("closing the producer"):
-                await producer.stop()
-
-
-@asynccontextmanager
-async def _bounded(doing: str) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(LIMIT.total_seconds()):
-            yield
-    except TimeoutError as error:
-        raise DeadlinePassed(f"{doing}: Kafka did not answer within {LIMIT.total_seconds():g} s") from error
+        await close(producer, "closing the producer", LIMIT)

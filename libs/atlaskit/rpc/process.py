@@ -34,11 +34,14 @@ def run(
     running: Running[S],
     arguments: Sequence[str] | None = None,
     environ: Mapping[str, str] | None = None,
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop,
 ) -> int:
     """Run a service until SIGTERM or SIGINT and return its exit status: 0 after a drain.
 
     `running` opens everything and yields the bound port. The first signal leaves it, which drains; a second one cancels
-    that. With `--check` only the settings are read. Wrong settings are all named on standard error: status 78.
+    that. With `--check` only the settings are read. Wrong settings are all named on standard error: status 78. Who
+    talks to Kafka takes the loop of the standard library: docs/decisions/0012-deaf-consumers.md.
     """
     check = "--check" in (sys.argv[1:] if arguments is None else arguments)
     try:
@@ -50,7 +53,7 @@ def run(
         print(f"{service}: the settings are complete", file=sys.stderr)  # noqa: T201
         return 0
     configure_logs(service, chosen.log_level)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         return runner.run(_until_told(chosen, running))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 from atlaskit.rpc.process import run
@@ -12,7 +13,7 @@ from atlas_olap_sink.settings import Settings
 
 def main() -> int:
     """Run the service until it is told to stop and return its exit status."""
-    return run(SERVICE, Settings, running)
+    return run(SERVICE, Settings, running, loop_factory=asyncio.new_event_loop)
 
 
 if __name__ == "__main__":
