@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import NoReturn
+
+from atlaskit.restarts import Past
 
 from atlas_local.errors import PartFailed
 from atlas_local.process import ChildProcess, until
 
 _EVERY = 0.5  # seconds between two looks
-_PAUSES = (0.0, 1.0, 5.0, 30.0)  # seconds before the first, second, ... start; then the part is left as it is
 
 
-async def revive(part: ChildProcess, say: Callable[[str], None]) -> None:
+async def revive(part: ChildProcess, say: Callable[[str], None]) -> NoReturn:
     """Start a part again whenever it has fallen, and say so; cancelled by who no longer wants it."""
-    for pause in _PAUSES:
+    past = Past()
+    while True:
         await until(lambda: part.fallen, every=_EVERY)
+        past = past.running(time.monotonic())
         last = part.log_tail(1)[-200:]
-        await asyncio.sleep(pause)
+        await asyncio.sleep(past.pause(time.monotonic()))
         if part.fallen:
+            past = past.restarted(time.monotonic())
             say(f"{part.name} ended by itself and is started again; it said last: {last}")
             try:
                 await part.start()
@@ -27,7 +33,6 @@ async def revive(part: ChildProcess, say: Callable[[str], None]) -> None:
                 say(str(failed))
             else:
                 say(f"{part.name} is up again")
-    say(f"{part.name} fell {len(_PAUSES)} times and is not started again")
 
 
 @asynccontextmanager

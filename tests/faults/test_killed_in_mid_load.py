@@ -49,9 +49,11 @@ async def killed(process: ChildProcess) -> None:
 
 
 async def ended_by_a_full_disk(process: ChildProcess) -> None:
+    before = process.pid
     await stop_growth(process)
     async with asyncio.timeout(PATIENCE.total_seconds()):
-        await until(lambda: not process.running, every=0.05)
+        # Who keeps the stack up may have started it again already.
+        await until(lambda: process.pid != before or not process.running, every=0.05)
     await process.start()
 
 

@@ -7,38 +7,16 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 import httpx
 
+from atlaskit.restarts import Past
+
 EVERY = 1.0  # seconds between two looks
-FIRST_PAUSE = 2.0  # seconds after a first restart before there may be a second; doubles with each
-LONGEST_PAUSE = 30.0
-STEADY = 60.0  # seconds without a failure after which a connector counts as one that never failed
 _ANSWER_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """The restarts of a connector since it was last steady, and when the last one was, in monotonic seconds."""
-
-    restarts: int = 0
-    last: float = 0.0
-
-    def may_restart(self, now: float) -> bool:
-        """Return whether the pause after the last restart is over."""
-        return self.restarts == 0 or now - self.last >= min(FIRST_PAUSE * 2 ** (self.restarts - 1), LONGEST_PAUSE)
-
-    def restarted(self, now: float) -> Past:
-        """Return it with one restart more."""
-        return Past(self.restarts + 1, now)
-
-    def running(self, now: float) -> Past:
-        """Return what is left of it while nothing has failed."""
-        return Past() if now - self.last >= STEADY else self
 
 
 def failures_of(status: Mapping[str, Any]) -> list[str]:
@@ -77,7 +55,7 @@ class Supervisor:
             failures = failures_of(known["status"])
             if not failures:
                 self._pasts[name] = past.running(now)
-            elif past.may_restart(now):
+            elif not past.pause(now):
                 self._pasts[name] = past.restarted(now)
                 await self._restart(client, name, failures, past.restarts + 1)
 

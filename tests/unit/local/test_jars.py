@@ -45,7 +45,7 @@ def test_the_committed_lock_is_whole_and_names_each_jar_once() -> None:
     assert {jar.folder for jar in jars} == {"kafka", "connect", "debezium"}
     assert len({(jar.folder, jar.file_name) for jar in jars}) == len(jars)
     names = {jar.coordinate for jar in jars}
-    assert {"org.apache.kafka:kafka_2.13:4.3.1", "io.debezium:debezium-connector-postgres:3.7.0.Final"} <= names
+    assert {"org.apache.kafka:kafka_2.13:4.2.1", "io.debezium:debezium-connector-postgres:3.7.0.Final"} <= names
 
 
 def test_connect_and_kafka_never_hold_two_versions_of_an_artifact() -> None:
