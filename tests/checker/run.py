@@ -10,21 +10,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from checker.measures import figures
 from checker.outcome import Outcome, load
 from checker.report import main as write_report
 
-from benchmarks.figures import Figure, say, store
+from benchmarks.figures import say, store
 from benchmarks.freshness import p14
 
 ROOT = Path(__file__).parents[2]
 PATHS = [ROOT / "tests", ROOT]  # where a tier finds its modules
 OUT = Path("build/check")
-# What a beat and the wait of the sink for more rows take, in milliseconds: the grain of what OLAP can prove.
-BEAT_AND_BATCH_MS = 100 + 30
 GRACE = 180.0  # seconds that a tier may take longer than it was told, to start and to end
 WHOLE = 575.0  # seconds of a run of all tiers; the figure of the replica comes after them, within ten minutes in all
 SEEDS = 1000  # of the simulation, which takes what the real processes leave; what is left of it ends it
@@ -86,7 +85,7 @@ def main(arguments: Sequence[str]) -> int:
     begin = time.monotonic()
     failed = soak(asked.seed, asked.soak, asked.out) if asked.soak else once(asked.seed, asked.out)
     outcomes = [load(path) for path in sorted(asked.out.glob("*.json"))]
-    found = dict(figures(outcomes))
+    found = figures(outcomes)
     if not asked.soak:
         found["P14"] = asyncio.run(p14(pairs=1, seconds=REPLICA))
     # On the page P13 and P14 are those of `make bench-freshness`: longer, and without relays.
@@ -143,72 +142,6 @@ def progress(number: int, whole: dict[str, Outcome], left: float) -> str:
         f"{name} {one.runs:,} runs {one.all_claims:,} claims {one.false_claims} false" for name, one in whole.items()
     )
     return f"round {number}: {told}; {max(left, 0):.0f} s left"
-
-
-def figures(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, Figure | None]]:
-    """Yield each row of the measures that a run gives; None: nothing was measured."""
-    by_name = {one.tier: one for one in outcomes}
-    processes, simulation = by_name.get("processes"), by_name.get("simulation")
-    real = [one for one in (processes, simulation) if one is not None]
-    mutants = [mutant for one in outcomes for mutant in one.mutants]
-    olap = None if processes is None else processes.percentile("olap", 99)
-    yield (
-        "P13",
-        None
-        if olap is None or processes is None
-        else Figure.of(
-            [olap / 1e6 / BEAT_AND_BATCH_MS],
-            "<= 2.0",
-            "p99 of claimed less true staleness of OLAP / beat and batch interval",
-            f"{olap / 1e6:.0f} / {BEAT_AND_BATCH_MS} ms, {len(processes.excess['olap'])} claims, p50"
-            f" {(processes.percentile('olap', 50) or 0) / 1e6:.0f} ms; real processes, calm",
-        ),
-    )
-    provable = sum(one.provable for one in real)
-    yield (
-        "P15",
-        None
-        if not provable
-        else Figure.of(
-            [sum(one.claimed for one in real) / provable],
-            ">= 0.98",
-            "answers with a claim / answers for which one can be proven",
-            ", ".join(f"{one.tier} {one.claimed:,} / {one.provable:,}" for one in real),
-        ),
-    )
-    yield (
-        "P16",
-        None
-        if not real
-        else Figure.of(
-            [float(sum(one.false_claims for one in real))],
-            "= 0",
-            "false claims",
-            ", ".join(f"{one.all_claims:,} claims in {one.runs:,} runs of {one.tier}" for one in real),
-        ),
-    )
-    yield (
-        "P17",
-        None
-        if not mutants
-        else Figure.of(
-            [sum(bool(one.killed_by) for one in mutants) / len(mutants)],
-            "= 1.0",
-            "mutants killed / mutants",
-            f"{len(mutants)} mutants, at most {max(one.seeds for one in mutants)} seeds",
-        ),
-    )
-    yield (
-        "P25",
-        None
-        if simulation is None or not simulation.wall_seconds
-        else Figure.of(
-            [simulation.virtual_seconds / simulation.wall_seconds],
-            ">= 1000",
-            "virtual seconds / wall second of the simulation",
-            f"{simulation.virtual_seconds:,.0f} s in {simulation.wall_seconds:,.0f} s",
-        ),
-    )
 
 
 def problems(outcomes: Sequence[Outcome]) -> list[str]:
