@@ -9,6 +9,7 @@ import random
 import re
 import sys
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
@@ -100,7 +101,9 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         _within.pop()
-        gc.collect()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a killed process never awaits what it was about to
+            gc.collect()
         logging.disable(logging.NOTSET)
         sys.unraisablehook = hook
         if collecting:
