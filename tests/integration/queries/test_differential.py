@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import pytest
 from atlaskit.model import TypedValue, ValueType
 from atlaskit.selection.searches import EntitySearch, Found, FunctionKind, Group, GroupSearch, Result
 from doubles.value_model import Model
@@ -22,6 +23,7 @@ from .strategies import SEARCHES, group_searches
 MODEL = Model(*dataset())
 # Thousands with `ATLAS_TEST_CASES=3000`; each case asks all three copies.
 CASES = int(os.environ.get("ATLAS_TEST_CASES", "60"))
+pytestmark = pytest.mark.timeout(300 + CASES)  # seconds
 QuestionT = TypeVar("QuestionT")
 
 
