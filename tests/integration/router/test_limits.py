@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 from atlas.freshness.v1 import freshness_pb2 as fpb
 from atlas.query.v1 import query_service_pb2 as pb
+from atlaskit.clickhouse.pool import open_clickhouse
 from atlaskit.model import entity_id_of
 from atlaskit.postgres.pool import Session
 from atlaskit.rpc.errors import errors_from
+from doubles.front import Front
+from doubles.front import running as started
 from google.protobuf.duration_pb2 import Duration
 from grpc import StatusCode, aio
 
 from .seeded import HASH_KEY, Database
 from .worlds import World, routed
 
-PRIMARY, REPLICA = fpb.DATA_SOURCE_PRIMARY, fpb.DATA_SOURCE_REPLICA
+# A view as it was, beside a minute of work in front of its first row; few enough rows for the limit on what is read.
+SLOWLY = (
+    "SELECT v.* FROM ({}) AS v CROSS JOIN "
+    "(SELECT number FROM numbers(90000000) WHERE cityHash64(repeat(toString(number), 500)) = 1) AS s"
+)
+PRIMARY, REPLICA, OLAP = fpb.DATA_SOURCE_PRIMARY, fpb.DATA_SOURCE_REPLICA, fpb.DATA_SOURCE_OLAP
 RUNNING = (
     "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'atlas-query-router-%' AND state = 'active' "
     "AND datname = current_database()"
@@ -96,6 +107,46 @@ async def test_cancelling_a_call_cancels_its_statement(
         await eventually(waits)
         call.cancel()
         await eventually(ended, 5.0)
+        with pytest.raises(asyncio.CancelledError):
+            await sent
+
+
+@pytest.fixture
+def slow_front(tmp_path: Path) -> Iterator[Front]:
+    """A ClickHouse in which every read of a tenant's values or entities takes a minute."""
+    for front in started(Front(tmp_path / "front")):
+        front.migrate()
+        with httpx.Client(base_url=front.url, params={"database": "atlas"}, timeout=30) as http:
+            for view in ("tenant_entities", "visible_entity_values"):
+                text = http.post(
+                    "/", content=f"SELECT as_select FROM system.tables WHERE name = '{view}' FORMAT TSVRaw"
+                )
+                http.post(
+                    "/", content=f"CREATE OR REPLACE VIEW {view} AS {SLOWLY.format(text.text)}"
+                ).raise_for_status()
+        yield front
+
+
+@pytest.mark.parametrize("request_of", [entity, figures])
+async def test_cancelling_a_call_cancels_its_queries_in_clickhouse(
+    database: Database, eventually: Callable[..., Awaitable[None]], slow_front: Front, request_of: Callable[[int], Any]
+) -> None:
+    url = f"{slow_front.url}/atlas"
+    async with routed(database, eventually, clickhouse_url=url) as world, open_clickhouse(url) as clickhouse:
+
+        async def run(expected: bool) -> None:
+            mine = "match(query, 'tenant_entities|visible_entity_values') AND NOT match(query, 'system')"
+            [(found,)] = await clickhouse.rows(f"SELECT count() FROM system.processes WHERE {mine}")
+            assert bool(found) is expected  # an entity and its values are two
+
+        request = request_of(world.tenant)
+        anything = fpb.FreshnessRequirement(only_source=OLAP, policy=fpb.FRESHNESS_POLICY_DEGRADE)
+        request.freshness.CopyFrom(anything)
+        call = getattr(world.router, type(request).__name__.removesuffix("Request"))(request, timeout=60)
+        sent = asyncio.ensure_future(call)
+        await eventually(partial(run, True))
+        call.cancel()
+        await eventually(partial(run, False), 5.0)
         with pytest.raises(asyncio.CancelledError):
             await sent
 
