@@ -147,7 +147,7 @@ async def test_the_keyboard_reaches_everything(opened: Page) -> None:
     await opened.keyboard.press("Tab")
     assert await opened.evaluate("document.activeElement.className") == "skip"
     await opened.keyboard.press("Enter")
-    assert opened.url.endswith("#timeline")
+    await opened.wait_for_function("location.hash === '#timeline'")
     for _ in range(3):
         await opened.keyboard.press("Tab")
         if await opened.evaluate("document.activeElement.tagName") == "SUMMARY":
