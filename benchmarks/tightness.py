@@ -19,6 +19,7 @@ from atlas_local.migrations import apply_migrations
 from atlas_local.stack import StackOptions, local_stack
 from checker.history import History
 from checker.index import facts_of
+from checker.measures import BEAT_AND_BATCH_MS
 from checker.outcome import percentile
 from checker.processes import wire
 from checker.processes.clients import Reader
@@ -29,7 +30,6 @@ from grpc import aio
 
 from benchmarks.figures import Figure
 
-BEAT_AND_BATCH_MS = 100 + 30  # the grain of what ClickHouse can prove
 WARM = 20.0  # seconds that compilers and caches get
 WINDOW = 3.0  # times the seconds of a run: a p99 needs reads
 PAUSE = 0.025  # seconds between two reads, in the mean

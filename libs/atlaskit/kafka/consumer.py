@@ -14,10 +14,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import OffsetAndMetadata
 
 from atlaskit.errors import Unavailable
-from atlaskit.kafka.errors import bounded, close, translated
+from atlaskit.kafka.errors import LIMIT, bounded, close, translated
 
 REQUEST_LIMIT = timedelta(seconds=10)
-LIMIT = timedelta(seconds=30)  # of a call that may take several requests
 # Prefetched bytes of one partition; with all partitions this bounds the memory of the consumer.
 PARTITION_BYTES = 2 * 1024 * 1024
 FETCH_BYTES = 16 * 1024 * 1024

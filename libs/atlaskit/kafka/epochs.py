@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from atlaskit.errors import Unavailable
-from atlaskit.kafka.errors import bounded
+from atlaskit.kafka.errors import bounded, started
 from atlaskit.position import SourceIdentity
 
 TOPIC: Final = "atlas.epochs"
@@ -60,7 +59,7 @@ async def read_epochs(bootstrap: str, limit: timedelta) -> Sequence[EpochRecord]
         auto_offset_reset="earliest",
         request_timeout_ms=int(limit.total_seconds() * 1000),
     )
-    async with bounded("reading the epochs", limit), _started(consumer):
+    async with bounded("reading the epochs", limit), started(consumer):
         consumer.assign([_PARTITION])
         end = (await consumer.end_offsets([_PARTITION]))[_PARTITION]
         await consumer.seek_to_beginning(_PARTITION)
@@ -81,7 +80,7 @@ async def append_epoch(bootstrap: str, record: EpochRecord, limit: timedelta) ->
         enable_idempotence=True,
         request_timeout_ms=int(limit.total_seconds() * 1000),
     )
-    async with bounded("appending an epoch", limit), _started(producer):
+    async with bounded("appending an epoch", limit), started(producer):
         await producer.send_and_wait(TOPIC, record.encoded(), partition=_PARTITION.partition)
 
 
@@ -90,12 +89,3 @@ def _decoded(value: bytes | None, offset: int) -> EpochRecord:
         return EpochRecord.decoded(value or b"")
     except ValueError as error:
         raise Unavailable(f"record {offset} of topic {TOPIC} cannot be read: {error}") from error
-
-
-@asynccontextmanager
-async def _started(client: Any) -> AsyncIterator[None]:
-    try:
-        await client.start()
-        yield
-    finally:
-        await client.stop()

@@ -12,6 +12,8 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from atlaskit.errors import AtlasError, DeadlinePassed, Translated, Unavailable
 
+LIMIT = timedelta(seconds=30)  # of a call that may take several requests
+
 
 class OffsetLost(AtlasError):
     """Kafka no longer has, or does not have any more, the place that was to be read."""
@@ -46,6 +48,16 @@ async def bounded(doing: str, limit: timedelta) -> AsyncIterator[None]:
                 text = f"{doing}: Kafka did not answer within {limit.total_seconds():g} s"
                 raise DeadlinePassed(text) from error
             raise
+
+
+@asynccontextmanager
+async def started(driver: Any) -> AsyncIterator[None]:
+    """Start a consumer or producer for the block. Its errors are the driver's: stand within `bounded`."""
+    try:
+        await driver.start()
+        yield
+    finally:
+        await driver.stop()
 
 
 async def close(driver: Any, doing: str, limit: timedelta) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from atlaskit.kafka.errors import bounded, close, translated
+from atlaskit.kafka.errors import LIMIT, bounded, close, started, translated
 
-LIMIT: Final = timedelta(seconds=30)
 _POLL_MS: Final = 500
 
 
@@ -41,13 +39,9 @@ class States:
             auto_offset_reset="earliest",
             isolation_level="read_committed",
         )
-        async with bounded("reading states", LIMIT):
-            try:
-                await consumer.start()
-                consumer.assign([self._partition])
-                return await self._read(consumer, prefix.encode())
-            finally:
-                await consumer.stop()
+        async with bounded("reading states", LIMIT), started(consumer):
+            consumer.assign([self._partition])
+            return await self._read(consumer, prefix.encode())
 
     async def _read(self, consumer: AIOKafkaConsumer, prefix: bytes) -> dict[str, bytes]:
         end = (await consumer.end_offsets([self._partition]))[self._partition]

@@ -27,7 +27,7 @@ async def main(bootstrap: str, topic: str, partitions: int, writers: int) -> Non
     for producer in producers:
         await producer.start()
     await asyncio.gather(*(commit(producer, topic, partitions) for producer in producers))
-    print("going", flush=True)  # noqa: T201
+    print("going", flush=True)  # noqa: T201  # the test waits for it
     await asyncio.gather(*(go_on(producer, topic, partitions) for producer in producers))
 
 

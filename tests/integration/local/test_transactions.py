@@ -2,13 +2,13 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from atlas_local import LocalStack
 from atlas_local.transactions import end_transaction
+from atlaskit.kafka.errors import started
 from atlaskit.kafka.topics import Topic, ensure_topics
 
 PROGRAM = Path(__file__).with_name("committing.py")
@@ -16,14 +16,11 @@ TOPIC, PARTITIONS, WRITERS = "in.flight", 8, 24
 WHERE = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
 
 
-@asynccontextmanager
-async def reader(bootstrap: str, isolation: str) -> AsyncIterator[AIOKafkaConsumer]:
+async def ends(bootstrap: str, isolation: str) -> dict[TopicPartition, int]:
+    """Where each partition ends for a reader of this isolation."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level=isolation)
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()
+    async with started(consumer):
+        return dict(await consumer.end_offsets(WHERE))
 
 
 async def killed_in_mid_commit(bare: LocalStack) -> None:
@@ -53,7 +50,6 @@ async def test_no_transaction_hangs_after_a_kill_of_the_broker(
         assert await end_transaction(bootstrap, f"writer-{number}", seconds=30)
 
     async def nothing_is_open() -> None:
-        async with reader(bootstrap, "read_committed") as committed, reader(bootstrap, "read_uncommitted") as written:
-            assert await committed.end_offsets(WHERE) == await written.end_offsets(WHERE)
+        assert await ends(bootstrap, "read_committed") == await ends(bootstrap, "read_uncommitted")
 
     await eventually(nothing_is_open)

@@ -49,9 +49,25 @@ def figures(tenant: int) -> pb.AggregateAttributeRequest:
     return pb.AggregateAttributeRequest(tenant_ids=[tenant], attribute_key="k", aggregations=count)
 
 
-def called(world: World, request: Any, source: Any, seconds: float = 60) -> Any:
-    request.freshness.CopyFrom(fpb.FreshnessRequirement(only_source=source, max_staleness=Duration(seconds=600)))
+def called(world: World, request: Any, source: Any, seconds: float = 60, policy: Any = None) -> Any:
+    old = Duration(seconds=600)
+    request.freshness.CopyFrom(fpb.FreshnessRequirement(only_source=source, max_staleness=old, policy=policy))
     return getattr(world.router, type(request).__name__.removesuffix("Request"))(request, timeout=seconds)
+
+
+async def cancelled(
+    call: Any,
+    eventually: Callable[..., Awaitable[None]],
+    runs: Callable[[], Awaitable[None]],
+    ended: Callable[[], Awaitable[None]],
+) -> None:
+    """Cancel a call once its work runs at the store, and see that work end there."""
+    sent = asyncio.ensure_future(call)
+    await eventually(runs)
+    call.cancel()
+    await eventually(ended, 5.0)
+    with pytest.raises(asyncio.CancelledError):
+        await sent
 
 
 @dataclass
@@ -96,7 +112,6 @@ async def test_cancelling_a_call_cancels_its_statement(
 ) -> None:
     async with held_up(world.database, source, "attribute_keys", eventually) as server:
         call = called(world, request_of(world.tenant), source)
-        sent = asyncio.ensure_future(call)
 
         async def waits() -> None:
             assert await server.running() == 1
@@ -104,11 +119,7 @@ async def test_cancelling_a_call_cancels_its_statement(
         async def ended() -> None:
             assert await server.running() == 0
 
-        await eventually(waits)
-        call.cancel()
-        await eventually(ended, 5.0)
-        with pytest.raises(asyncio.CancelledError):
-            await sent
+        await cancelled(call, eventually, waits, ended)
 
 
 @pytest.fixture
@@ -118,12 +129,9 @@ def slow_front(tmp_path: Path) -> Iterator[Front]:
         front.migrate()
         with httpx.Client(base_url=front.url, params={"database": "atlas"}, timeout=30) as http:
             for view in ("tenant_entities", "visible_entity_values"):
-                text = http.post(
-                    "/", content=f"SELECT as_select FROM system.tables WHERE name = '{view}' FORMAT TSVRaw"
-                )
-                http.post(
-                    "/", content=f"CREATE OR REPLACE VIEW {view} AS {SLOWLY.format(text.text)}"
-                ).raise_for_status()
+                asked = f"SELECT as_select FROM system.tables WHERE name = '{view}' FORMAT TSVRaw"
+                slow = SLOWLY.format(http.post("/", content=asked).raise_for_status().text)
+                http.post("/", content=f"CREATE OR REPLACE VIEW {view} AS {slow}").raise_for_status()
         yield front
 
 
@@ -139,16 +147,8 @@ async def test_cancelling_a_call_cancels_its_queries_in_clickhouse(
             [(found,)] = await clickhouse.rows(f"SELECT count() FROM system.processes WHERE {mine}")
             assert bool(found) is expected  # an entity and its values are two
 
-        request = request_of(world.tenant)
-        anything = fpb.FreshnessRequirement(only_source=OLAP, policy=fpb.FRESHNESS_POLICY_DEGRADE)
-        request.freshness.CopyFrom(anything)
-        call = getattr(world.router, type(request).__name__.removesuffix("Request"))(request, timeout=60)
-        sent = asyncio.ensure_future(call)
-        await eventually(partial(run, True))
-        call.cancel()
-        await eventually(partial(run, False), 5.0)
-        with pytest.raises(asyncio.CancelledError):
-            await sent
+        call = called(world, request_of(world.tenant), OLAP, policy=fpb.FRESHNESS_POLICY_DEGRADE)
+        await cancelled(call, eventually, partial(run, True), partial(run, False))
 
 
 async def test_a_deadline_ends_the_statement_and_is_its_timeout_at_the_server(
