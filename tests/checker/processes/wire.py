@@ -43,7 +43,8 @@ class Class:
         return message
 
 
-# The rows of the matrix that the product serves today, one limit of its own, and each copy alone.
+# The rows of the matrix that the product serves today, one limit of its own, and each copy alone. Every question of a
+# campaign is of one of these: after a healing it goes on until each was answered within its limit (C10).
 CLASSES = (
     Class("realtime_alert", timedelta(milliseconds=100), ("primary",)),
     Class("dashboard", timedelta(seconds=1), ("replica", "primary")),
@@ -54,6 +55,7 @@ CLASSES = (
     # The limits of the matrix are so wide that ClickHouse would meet them long after it stood still.
     Class("within", timedelta(seconds=10), ("olap",), "olap"),
     Class("dashboard", timedelta(seconds=1), ("replica",), "replica"),
+    Class("dashboard", timedelta(seconds=1), ("primary",), "primary"),
 )
 
 

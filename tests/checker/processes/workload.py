@@ -22,7 +22,6 @@ POLICIES = ("wait", "fail_fast", "degrade")
 METRONOME_PAUSE = 0.01  # seconds
 BULK_ROWS = 4_000
 _PINNED = {one.only: one for one in CLASSES if one.only}
-PRIMARY_ONLY = Class("dashboard", CLASSES[1].limit, ("primary",), "primary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ class Workload:
 
     async def _measure(self) -> None:
         reader, turn = Reader(self.query, self.notes), 0
-        ways = (_PINNED["olap"], _PINNED["replica"], _PINNED["olap"], PRIMARY_ONLY)
+        ways = (_PINNED["olap"], _PINNED["replica"], _PINNED["olap"], _PINNED["primary"])
         while not (self.over.is_set() or self.calm_is_over.is_set()):
             turn += 1
             asked = wire.entity(self.tenants[0], "m", ("tick",))
@@ -132,7 +131,7 @@ class Workload:
         writer = Writer(self.ingest, self.notes, tenant, name)
         reader = Reader(self.query, self.notes)
         token = ""
-        ways = (_PINNED["olap"], _PINNED["replica"], PRIMARY_ONLY)
+        ways = (_PINNED["olap"], _PINNED["replica"], _PINNED["primary"])
         while not self.over.is_set():
             if chance.random() < 0.3:
                 key = f"{chance.choice(ENTITIES)}/{chance.choice(ATTRIBUTES)}"
