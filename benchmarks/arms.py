@@ -8,11 +8,11 @@ import os
 import sys
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 from atlas_local.platform import grpc_ready
@@ -26,6 +26,8 @@ OURS = ("-m", "atlas_ingest")
 NAIVE = (str(HERE / "naive_ingest.py"),)
 BARE = (str(HERE / "bare_ingest.py"),)
 BEATS = (str(HERE / "beats.py"),)
+AROUND_SECONDS = 6.0  # by which a load beside another lasts longer: the other's start and its warm-up
+START_SECONDS = 30.0
 
 
 class Cpu(NamedTuple):
@@ -114,33 +116,81 @@ async def beating(database: Database) -> AsyncIterator[None]:
         await process.wait()
 
 
-async def offered(database: Database, service: ChildProcess, **options: float | str) -> Measured:
-    """Offer a load, named as the options of `atlas bench` are, and return what it gave."""
+Options: TypeAlias = Mapping[str, float | str]
+
+
+async def offered(
+    database: Database, service: ChildProcess, *, beside: Options | None = None, **options: float | str
+) -> Measured:
+    """Offer a load, named as the options of `atlas bench` are, and return what it gave as the offer `bench`.
+
+    Another load goes on `beside` it, from before it begins until after it ended, and is the offer of that name. It
+    comes from a process of its own, as another tenant's does: what its generator does delays no call of the first."""
+    before = await _spent(database, service.pid)
+    async with AsyncExitStack() as stack:
+        other = None
+        if beside is not None:
+            lasting = {**beside, "duration": float(options["duration"]) + AROUND_SECONDS}
+            other = await stack.enter_async_context(_generating(service, lasting))
+            await other.began()
+        first = await stack.enter_async_context(_generating(service, options))
+        memory = await _greatest_memory(first.process, service.pid)
+        if other is not None and other.process.returncode is not None:
+            raise RuntimeError("the load beside it ended first")
+        figures = {name: await one.figures() for name, one in (("bench", first), ("beside", other)) if one is not None}
+    after = await _spent(database, service.pid)
+    generator = sum(figure["generator_cpu_seconds"] for figure in figures.values())
+    cpu = Cpu(after[0] - before[0], after[1] - before[1], generator, memory)
+    stored = await database.value("SELECT count(*) FROM entity_attributes")
+    acknowledged, failed = (sum(offer[name] for offer in figures.values()) for name in ("all_rows", "all_failed"))
+    if stored < acknowledged or (stored > acknowledged and not failed):
+        raise RuntimeError(f"{acknowledged} values were acknowledged, {failed} calls failed, {stored} are stored")
+    return Measured(figures, cpu, stored)
+
+
+class _Generator(NamedTuple):
+    """A process that offers load."""
+
+    process: asyncio.subprocess.Process
+    arguments: Sequence[str]
+    file: Path
+
+    async def began(self) -> None:
+        """Return once it has been sending for a second, when it prints its first line."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(START_SECONDS):
+            await self.process.stderr.readline()
+
+    async def figures(self) -> dict[str, Any]:
+        """Return what it found, once it has ended. Raises RuntimeError if it failed."""
+        _, said = await self.process.communicate()
+        if self.process.returncode:
+            raise RuntimeError(f"atlas bench ended with {self.process.returncode}: {self.arguments}: {said.decode()}")
+        figures: dict[str, Any] = json.loads(self.file.read_text("utf-8"))
+        return figures
+
+
+@asynccontextmanager
+async def _generating(service: ChildProcess, options: Options) -> AsyncIterator[_Generator]:
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         arguments = ["--ingest", service.command.environment["ATLAS_ADDRESS"], "--json", file.name]
         for name, value in options.items():
             arguments += [f"--{name.replace('_', '-')}", str(value)]
-        before = await _spent(database, service.pid)
-        generator = await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "atlas_cli",
             "bench",
             *arguments,
             stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
         )
-        memory = await _greatest_memory(generator, service.pid)
-        after = await _spent(database, service.pid)
-        if generator.returncode:
-            raise RuntimeError(f"atlas bench ended with {generator.returncode}: {arguments}")
-        figures = json.loads(Path(file.name).read_text("utf-8"))
-    cpu = Cpu(after[0] - before[0], after[1] - before[1], figures["generator_cpu_seconds"], memory)
-    stored = await database.value("SELECT count(*) FROM entity_attributes")
-    acknowledged, failed = (sum(offer[name] for offer in figures["offers"]) for name in ("all_rows", "all_failed"))
-    if stored < acknowledged or (stored > acknowledged and not failed):
-        raise RuntimeError(f"{acknowledged} values were acknowledged, {failed} calls failed, {stored} are stored")
-    return Measured({offer["name"]: offer for offer in figures["offers"]}, cpu, stored)
+        try:
+            yield _Generator(process, arguments, Path(file.name))
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
 
 
 async def _greatest_memory(generator: asyncio.subprocess.Process, pid: int) -> int:

@@ -38,7 +38,6 @@ class Offer:
 
     At most `outstanding` calls wait for an answer; what is due then is not sent, and counted as NOT_SENT."""
 
-    name: str
     loads: Sequence[Repeated]
     weights: Sequence[float]
     duration: timedelta
@@ -71,7 +70,6 @@ class Outcome:
 
     `all_rows` and `all_failed` leave nothing out: items that any answer called stored, calls without an answer."""
 
-    name: str
     seconds: float = 0.0
     calls: int = 0
     answered: int = 0
@@ -93,7 +91,6 @@ class Outcome:
         """Return the figures; latencies in milliseconds."""
         percentiles = {f"p{percent:g}_ms": 1e3 * self.latencies.percentile(percent) for percent in (50, 90, 99, 99.9)}
         return {
-            "name": self.name,
             "seconds": self.seconds,
             "calls": self.calls,
             "answered": self.answered,

@@ -42,8 +42,6 @@ def bench_command(
     batch: Annotated[int, typer.Option(min=1, max=50_000, help="Values in one call; 1: single values")] = 1_000,
     tenants: Annotated[int, typer.Option(min=1, max=1_000, help="Tenants, skewed as in the public sets")] = 10,
     mode: Annotated[Mode, typer.Option(help="One call a batch, or streams with 8 batches in flight")] = Mode.UNARY,
-    hot: Annotated[float, typer.Option(min=0, help="One more tenant that offers so many times this rate")] = 0,
-    hot_batch: Annotated[int, typer.Option(min=1, max=50_000, help="Values in one call of that tenant")] = 1_000,
     ack_level: Annotated[AckLevel, typer.Option(help="How far a write must come")] = AckLevel.COMMITTED,
     timeout: Annotated[float, typer.Option(min=0.01, help="Seconds that one call may take")] = 10,
     seed: Annotated[int, typer.Option(help="The same seed offers the same load")] = 1,
@@ -54,89 +52,70 @@ def bench_command(
     With --rate the loop is open: a call counts from when it was due, however slow the service is. Nothing is repeated;
     what fails is counted by reason. Values follow the skew and the types of the public telemetry sets. A long run takes
     no more memory than a short one; each second a line is printed. A stream carries one tenant: --callers streams are
-    dealt out to the tenants by their share.
+    dealt out to the tenants by their share. What one tenant costs another is seen with two such commands at a time,
+    each with a --seed of its own, which stands for its tenants.
     """
-    if mode is Mode.STREAM and (rate or hot):
-        raise fail("--mode stream is a closed loop: leave out --rate and --hot", 2)
+    if mode is Mode.STREAM and rate:
+        raise fail("--mode stream is a closed loop: leave out --rate", 2)
 
-    async def offered() -> list[Outcome]:
+    outcome = Outcome()
+
+    async def offered() -> None:
         async with (
             AtlasClient.connect(ingest=ingest, query=ingest, caller=CALLER) as client,
             stubs(ingest, CONNECTIONS) as connections,
         ):
+            loads, weights = await _loads(client, tenants, batch, seed=seed, ack_level=ack_level)
+            offer = Offer(
+                loads=loads,
+                weights=weights,
+                duration=timedelta(seconds=duration),
+                rate=rate,
+                callers=callers,
+                stream=mode is Mode.STREAM,
+                timeout=timedelta(seconds=timeout),
+                warm_up=timedelta(seconds=warm_up),
+                seed=seed,
+                caller=CALLER,
+            )
+            async with asyncio.TaskGroup() as group:
+                progress = group.create_task(_tell(outcome))
+                await run(offer, connections, outcome)
+                progress.cancel()
 
-            async def offer(name: str, count: int, rows: int, calls: float) -> Offer:
-                loads, weights = await _loads(client, name, count, rows, seed=seed, ack_level=ack_level)
-                return Offer(
-                    name=name,
-                    loads=loads,
-                    weights=weights,
-                    duration=timedelta(seconds=duration),
-                    rate=calls,
-                    callers=callers,
-                    stream=mode is Mode.STREAM,
-                    timeout=timedelta(seconds=timeout),
-                    warm_up=timedelta(seconds=warm_up),
-                    seed=seed,
-                    caller=CALLER,
-                )
-
-            offers = [await offer("bench", tenants, batch, rate)]
-            if hot:
-                offers.append(await offer("hot", 1, hot_batch, rate * hot * batch / hot_batch))
-            return await _run(offers, connections)
-
-    outcomes = complete(offered(), ingest)
-    for outcome in outcomes:
-        print(_line(outcome.as_json()))
+    complete(offered(), ingest)
+    figures = outcome.as_json()
+    print(_line(figures))
     if json_file is not None:
-        figures = {"offers": [outcome.as_json() for outcome in outcomes], "generator_cpu_seconds": time.process_time()}
+        figures["generator_cpu_seconds"] = time.process_time()
         json_file.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
 
 
 async def _loads(
-    client: AtlasClient, name: str, count: int, rows: int, *, seed: int, ack_level: AckLevel
+    client: AtlasClient, count: int, rows: int, *, seed: int, ack_level: AckLevel
 ) -> tuple[list[Repeated], list[float]]:
     shapes = tenant_shapes(count)
     loads = []
     for number, shape in enumerate(shapes):
-        tenant = await client.create_tenant(f"{name}-{seed}-{number}")
+        tenant = await client.create_tenant(f"bench-{seed}-{number}")
         load = Repeated(TenantLoad(tenant.tenant_id, shape, rows, seed + number), MADE_AHEAD)
         load.ask(Wire.Value(f"ACK_LEVEL_{ack_level.name}"))
         loads.append(load)
     return loads, [shape.share for shape in shapes]
 
 
-async def _run(offers: list[Offer], connections: Any) -> list[Outcome]:
-    outcomes = [Outcome(offer.name) for offer in offers]
-    async with asyncio.TaskGroup() as group:
-        running = [
-            group.create_task(run(offer, connections, outcome)) for offer, outcome in zip(offers, outcomes, strict=True)
-        ]
-        progress = group.create_task(_tell(outcomes))
-        await asyncio.wait(running)
-        progress.cancel()
-    return outcomes
-
-
-async def _tell(outcomes: list[Outcome]) -> None:
-    began = time.perf_counter()
-    before = [0] * len(outcomes)
+async def _tell(outcome: Outcome) -> None:
+    began, before = time.perf_counter(), 0
     while True:
         await asyncio.sleep(1)
-        parts = []
-        for place, outcome in enumerate(outcomes):
-            rows = outcome.acknowledged_rows
-            parts.append(f"{outcome.name} {rows - before[place]:,} rows/s, {outcome.errors.total():,} failed")
-            before[place] = rows
-        print(f"{time.perf_counter() - began:5.0f} s  " + "; ".join(parts), file=sys.stderr, flush=True)
+        rows = outcome.acknowledged_rows
+        said = f"{rows - before:,} rows/s, {outcome.errors.total():,} failed"
+        print(f"{time.perf_counter() - began:5.0f} s  {said}", file=sys.stderr, flush=True)
+        before = rows
 
 
 def _line(figures: dict[str, Any]) -> str:
-    text = (
-        f"{figures['name']}: {figures['rows_per_second']:,.0f} values/s acknowledged in "
-        f"{figures['calls_per_second']:,.0f} calls/s"
-    )
+    text = f"{figures['rows_per_second']:,.0f} values/s acknowledged in {figures['calls_per_second']:,.0f} calls/s"
     if figures["answered"]:
         percentiles = ", ".join(f"{name} {figures[f'{name}_ms']:.2f}" for name in ("p50", "p90", "p99", "p99.9"))
         text += f"; ms: {percentiles}, max {figures['max_ms']:.2f}"

@@ -104,16 +104,26 @@ class CallInterceptor(aio.ServerInterceptor):
         step: Callable[[Awaitable[Any]], Awaitable[Any]] = self._unless_draining if endless else _plainly
 
         async def answer(request: Any, context: Context) -> Any:
-            async with around(method, context):
-                admit(request, context)
-                return await step(inner(request, context))
+            try:
+                async with around(method, context):
+                    admit(request, context)
+                    return await step(inner(request, context))
+            except aio.AbortError as aborted:
+                _unlink(aborted)
+                del request, context
+                raise
 
         async def answers(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with around(method, context):
-                admit(request, context)
-                async with aclosing(inner(request, context)) as replies:
-                    while (reply := await step(anext(replies, None))) is not None:
-                        yield reply
+            try:
+                async with around(method, context):
+                    admit(request, context)
+                    async with aclosing(inner(request, context)) as replies:
+                        while (reply := await step(anext(replies, None))) is not None:
+                            yield reply
+            except aio.AbortError as aborted:
+                _unlink(aborted)
+                del request, context
+                raise
 
         # A streaming handler may also be a coroutine that writes to the context, as the health servicer's is.
         wrapped = answers if inspect.isasyncgenfunction(inner) else answer
@@ -186,6 +196,15 @@ class CallInterceptor(aio.ServerInterceptor):
                 self._refusals.add(1, method[1:], fault.reason)
                 _tell(fault, error, method, context, time.monotonic() - begun)
             await _refuse(fault, context)
+
+
+def _unlink(aborted: aio.AbortError) -> None:
+    """Let go of the frames that an abort passed.
+
+    The state of a call keeps the error, whose frames keep that state: in such a ring the request, of some megabytes,
+    would stay until a collection of garbage."""
+    aborted.__context__ = None
+    aborted.__traceback__ = None
 
 
 def _anybody(request: Any, context: Context) -> None:

@@ -81,18 +81,18 @@ class Slow:
 
 def offer(**options: Any) -> Offer:
     load = Repeated(TenantLoad(7, tenant_shapes(1)[0], 1, seed=1), 2)
-    return Offer("test", [load], [1.0], timedelta(seconds=0.5), **options)
+    return Offer([load], [1.0], timedelta(seconds=0.5), **options)
 
 
 async def test_in_an_open_loop_a_slow_service_does_not_slow_the_load_and_latency_counts_from_when_it_was_due() -> None:
-    outcome = await run(offer(rate=100), [Slow(0.02)], Outcome("test"))
+    outcome = await run(offer(rate=100), [Slow(0.02)], Outcome())
     assert 30 <= outcome.calls <= 75  # drawn, about 50; a closed loop would have made 25
     assert outcome.answered == outcome.calls
     assert outcome.latencies.percentile(99) > 0.2  # the last ones stood in the queue
 
 
 async def test_a_closed_loop_has_one_call_a_caller() -> None:
-    outcome = await run(offer(callers=1), [Slow(0.02)], Outcome("test"))
+    outcome = await run(offer(callers=1), [Slow(0.02)], Outcome())
     assert outcome.answered <= 25
     assert outcome.latencies.percentile(50) < 0.1
 
@@ -105,7 +105,7 @@ def test_streams_are_dealt_out_to_tenants_by_their_weight() -> None:
 
 
 async def test_what_is_due_while_too_many_wait_is_not_sent_and_counted() -> None:
-    outcome = await run(offer(rate=400, outstanding=5), [Slow(0.05)], Outcome("test"))
+    outcome = await run(offer(rate=400, outstanding=5), [Slow(0.05)], Outcome())
     assert outcome.errors == Counter(NOT_SENT=outcome.errors["NOT_SENT"])
     assert outcome.errors["NOT_SENT"] > 50
     assert outcome.calls == outcome.answered <= 20

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import sys
 import time
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -15,6 +18,7 @@ from atlas.lag.v1 import lag_service_pb2 as lag_pb
 from atlas.lag.v1.lag_service_pb2_grpc import LagServiceStub
 from atlas.query.v1.query_service_pb2 import GetEntityRequest
 from atlas.query.v1.query_service_pb2_grpc import QueryServiceStub
+from atlas_local.process import until
 from atlaskit.errors import (
     AlreadyExists,
     AtlasError,
@@ -66,6 +70,25 @@ async def test_a_call_without_a_deadline_is_refused(channel: aio.Channel, servic
     refused = await refusal(channel, timeout=None)
     assert (refused.code, refused.remote_reason) == (StatusCode.INVALID_ARGUMENT, "DEADLINE_REQUIRED")
     assert services.query.requests == []
+
+
+async def test_what_a_refused_call_held_is_free_without_a_collection_of_garbage(
+    channel: aio.Channel, services: SmallServices
+) -> None:
+    error = NotFound("no such entity")
+    kept = weakref.ref(error)
+    services.query.failures.append(error)
+    del error
+    gc.collect()
+    gc.disable()
+    try:
+        await refusal(channel)
+        async with asyncio.timeout(5):
+            await until(lambda: kept() is None, every=0.01)
+            # The list of the double, and the argument of the function that counts.
+            await until(lambda: sys.getrefcount(services.query.requests[0]) == 2, every=0.01)
+    finally:
+        gc.enable()
 
 
 async def test_health_reflection_and_the_lag_stream_need_no_deadline(channel: aio.Channel) -> None:
