@@ -19,9 +19,10 @@ from atlaskit.telemetry.tracing import open_tracing
 from atlas_ingest.acks import Acknowledgements, RouterCoverage
 from atlas_ingest.admission import Admission, AdmissionLimits
 from atlas_ingest.backfilling import Pace, backfilling
-from atlas_ingest.batcher import Limits, group_commit
+from atlas_ingest.batcher import group_commit
 from atlas_ingest.catalogue import CatalogueServicer
 from atlas_ingest.fair_queue import QueueLimits
+from atlas_ingest.gathering import Limits
 from atlas_ingest.handlers import services_of
 from atlas_ingest.metrics import IngestMetrics, queue_gauges
 from atlas_ingest.servicer import IngestServicer

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, suppress
 from datetime import timedelta
-from typing import NamedTuple
 
 import structlog
 from atlaskit.batch import WriteBatch, Written
@@ -18,7 +17,8 @@ from opentelemetry.trace import Span, Tracer
 
 from atlas_ingest.admission import check_queue
 from atlas_ingest.drain_rate import DrainRate
-from atlas_ingest.fair_queue import Entry, FairQueue, QueueLimits
+from atlas_ingest.fair_queue import Entry, FairQueue
+from atlas_ingest.gathering import Crowd, Limits, gathering, holding
 from atlas_ingest.groups import AtOnce, Call, Group, GroupWriter, committed, fail
 from atlas_ingest.metrics import IngestMetrics
 
@@ -31,42 +31,6 @@ EXPRESS_FROM = 3  # writers, of which one is for small groups
 
 
 Opener = Callable[[], AbstractAsyncContextManager[GroupWriter]]
-
-
-class Limits(NamedTuple):
-    """Bounds of the queue and of one group. A group takes at least one batch, however large.
-
-    A small group has less than `gather_rows` rows. While another one is being committed and `gather_calls` calls or
-    more are on their way, it waits: until that one is done, it is small no more, or its first batch has waited for
-    `gather`. While `gather_calls` calls arrive within `busy`, it also waits until there are as many, at most `linger`:
-    sharing a transaction is cheaper than one's own. Of three writers or more, one takes only groups of `express_rows`
-    rows, so that small batches do not wait behind large ones. A group of up to `express_rows` rows is committed at once
-    if its callers wait `at_once` at least, since nobody can call it off then.
-    """
-
-    queue: QueueLimits = QueueLimits(rows=500_000, size_bytes=256 * 1024 * 1024, tenant_share=0.5)
-    queue_age: timedelta = timedelta(seconds=30)
-    group_rows: int = 10_000
-    gather: timedelta = timedelta(milliseconds=20)
-    gather_rows: int = 1_000
-    gather_calls: int = 8
-    busy: timedelta = timedelta(milliseconds=20)
-    linger: timedelta = timedelta(milliseconds=5)
-    express_rows: int = 256
-    at_once: timedelta = timedelta(seconds=1)
-    transaction: timedelta = timedelta(seconds=20)
-
-
-class Crowd(NamedTuple):
-    """Who is there: rows and calls in the queue, calls in transactions, how many of these are of small groups.
-
-    `busy`: calls arrive so fast that the next ones are worth a wait."""
-
-    rows: int
-    calls: int
-    committing: int
-    small: int
-    busy: bool
 
 
 class GroupCommit:
@@ -84,7 +48,7 @@ class GroupCommit:
         self._turn = asyncio.Lock()
         self._unnumbered: set[int] = set()  # tenants of the groups whose number is not taken yet
         self._arrivals: deque[float] = deque(maxlen=limits.gather_calls)
-        self._connected = self._committing = self._small = 0
+        self._connected = self._committing = self._small = self._large = 0
         self._problem: AtlasError | None = None
         self._closed = False
 
@@ -182,7 +146,8 @@ class GroupCommit:
                 # commits a group at once has its number later: its tenants' next batches wait until then.
                 async with self._turn:
                     await self._gather()
-                    group = self._take(express=express)
+                    hold = 0.0 if express else self._hold()
+                    group = self._take(small=express or hold > 0)
                     way = await self._way(writer, group)
                     wake.clear()
                 if way is not None:
@@ -190,7 +155,9 @@ class GroupCommit:
                 elif not group and self._closed and not self._unnumbered:
                     return
                 elif not group:
-                    await wake.wait()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(hold or None):
+                            await wake.wait()
         finally:
             self._wakes.remove(wake)
 
@@ -227,8 +194,14 @@ class GroupCommit:
         busy = len(arrivals) == most and arrivals[-1] - arrivals[0] <= self._limits.busy.total_seconds()
         return Crowd(self.queue.rows, self.queue.calls, self._committing, self._small, busy)
 
-    def _take(self, *, express: bool) -> Group:
-        if express:
+    def _hold(self) -> float:
+        arrived = self.queue.oldest()
+        if arrived is None or not self._large or self._closed:
+            return 0.0
+        return holding(self._limits, self.queue.rows, asyncio.get_running_loop().time() - arrived)
+
+    def _take(self, *, small: bool) -> Group:
+        if small:
             return self.queue.take(self._limits.express_rows, whole=True, without=self._unnumbered)
         return self.queue.take(self._limits.group_rows, without=self._unnumbered)
 
@@ -240,11 +213,13 @@ class GroupCommit:
         # Nothing is awaited before its tenants are marked: no other writer comes in between.
         loop = asyncio.get_running_loop()
         rows, begun = 0, loop.time()
-        small = sum(entry.rows for entry in group) < self._limits.gather_rows
+        total = sum(entry.rows for entry in group)
+        small, large = total < self._limits.gather_rows, total > self._limits.express_rows
         unnumbered = set() if isinstance(way, int) else {entry.tenant for entry in group}
         self._unnumbered |= unnumbered
         self._committing += len(group)
         self._small += small
+        self._large += large
         self.rate.began(begun)
         try:
             with self._span(group) as span:
@@ -253,10 +228,11 @@ class GroupCommit:
             self._unnumbered -= unnumbered
             self._committing -= len(group)
             self._small -= small
+            self._large -= large
             self._gathered.set()
             self.rate.ended(loop.time(), rows)
             self._metrics.committed(loop.time() - begun, rows)
-            if unnumbered:
+            if unnumbered or large:
                 self._wake()
 
     def _span(self, group: Group) -> AbstractContextManager[Span]:
@@ -271,20 +247,6 @@ class GroupCommit:
             links=links_to(traces[1:]),
             attributes=attributes,
         )
-
-
-def gathering(limits: Limits, crowd: Crowd, waited: float) -> float:
-    """Return the seconds for which a group had better wait for more; 0 to commit it now.
-
-    The group's first batch has `waited` so many seconds. An idle service does not wait at all, nor does one whose next
-    group is large."""
-    if crowd.rows >= limits.gather_rows:
-        return 0.0
-    if crowd.small and crowd.calls + crowd.committing >= limits.gather_calls:
-        return max(limits.gather.total_seconds() - waited, 0.0)
-    if crowd.busy and crowd.calls < limits.gather_calls:
-        return max(limits.linger.total_seconds() - waited, 0.0)
-    return 0.0
 
 
 @asynccontextmanager

@@ -32,7 +32,7 @@ class Settings(ServiceSettings):
     primary_mode: PrimaryMode = PrimaryMode.SINGLE
     copy_way: CopyWay = CopyWay.DIRECT
     writers: int = Field(default=3, ge=1, le=16)  # connections that commit; each is a writer in the ledger
-    queue_rows: PositiveInt = 500_000  # items waiting for a commit; one batch more is RESOURCE_EXHAUSTED
+    queue_rows: PositiveInt = 200_000  # items waiting for a commit; one batch more is RESOURCE_EXHAUSTED
     queue_bytes: PositiveInt = 256 * 1024 * 1024  # the same in decoded bytes
     queue_age: Span = timedelta(seconds=30)  # a batch that waited so long is failed; the wait for a lost primary, too
     tenant_share: float = Field(default=0.5, gt=0, le=1)  # part of the queue that one tenant may hold

@@ -14,10 +14,11 @@ import pytest
 from atlas.ingest.v1 import ingest_service_pb2 as pb2
 from atlas.ingest.v1.value_pb2 import AttributeValue
 from atlas_ingest import validation
-from atlas_ingest.batcher import Crowd, GroupCommit, Limits, gathering, group_commit
+from atlas_ingest.batcher import GroupCommit, group_commit
 from atlas_ingest.decoding import draft_of_rows
 from atlas_ingest.draft import MAX_ITEMS
 from atlas_ingest.fair_queue import Entry, FairQueue, QueueLimits
+from atlas_ingest.gathering import Crowd, Limits, gathering, holding
 from atlas_ingest.groups import AtOnce, Outcome
 from atlas_ingest.settings import Settings
 from atlaskit.batch import Answer, WriteBatch, Written
@@ -288,7 +289,7 @@ async def test_a_batch_that_grew_too_old_behind_others_is_refused_before_it_cost
 
 async def test_a_small_batch_does_not_wait_behind_the_large_ones_of_another_tenant(eventually: Eventually) -> None:
     store = MemoryStore()
-    limits = ROOMY._replace(express_rows=5)
+    limits = ROOMY._replace(express_rows=5, second_rows=0)
     async with committing(store, writers=3, limits=limits) as commit, asyncio.TaskGroup() as group:
         store.gate.clear()
 
@@ -305,6 +306,69 @@ async def test_a_small_batch_does_not_wait_behind_the_large_ones_of_another_tena
         assert (await small).token
         for task in large[2:]:
             task.cancel()
+
+
+HOLDING = ROOMY._replace(express_rows=2, second_rows=6, group_rows=100, hold=timedelta(seconds=30))
+
+
+@asynccontextmanager
+async def a_large_group_in_commit(
+    limits: Limits, eventually: Eventually
+) -> AsyncIterator[tuple[MemoryStore, GroupCommit, asyncio.TaskGroup, Callable[[int], Awaitable[None]]]]:
+    """Three writers, one of which commits three rows as long as the gate is closed; and what awaits so many commits."""
+    store = MemoryStore()
+
+    async def begun(count: int) -> None:
+        assert len(store.limits) == count
+
+    async with committing(store, writers=3, limits=limits) as commit, asyncio.TaskGroup() as group:
+        store.gate.clear()
+        group.create_task(commit.write(batch(3), PATIENT))
+        await eventually(partial(begun, 1))
+        yield store, commit, group, lambda count: eventually(partial(begun, count))
+        store.gate.set()
+
+
+async def test_large_batches_share_the_next_transaction_while_one_is_committed(eventually: Eventually) -> None:
+    async with a_large_group_in_commit(HOLDING, eventually) as (store, commit, group, begun):
+        group.create_task(commit.write(batch(3), PATIENT))
+        small = group.create_task(commit.write(replace(batch(1), tenant=replace(TENANT, tenant_id=2)), PATIENT))
+        await begun(2)  # the small one; the large one stays behind
+        assert commit.queue.rows == 3
+        group.create_task(commit.write(batch(2), PATIENT))
+        await asyncio.sleep(0)
+        store.gate.set()
+        await small
+    assert sorted(sum(len(item.states) for item in items) for _, items in store.groups) == [1, 3, 5]
+
+
+async def test_a_second_large_group_begins_when_enough_rows_wait(eventually: Eventually) -> None:
+    async with a_large_group_in_commit(HOLDING, eventually) as (_, commit, group, begun):
+        for _ in range(2):
+            group.create_task(commit.write(batch(3), PATIENT))
+        await begun(2)
+
+
+async def test_a_second_large_group_waits_no_longer_than_the_limit_for_one_that_hangs(eventually: Eventually) -> None:
+    limits = HOLDING._replace(hold=timedelta(milliseconds=50))
+    async with a_large_group_in_commit(limits, eventually) as (_, commit, group, begun):
+        group.create_task(commit.write(batch(3), PATIENT))
+        await begun(2)
+
+
+async def test_closing_waits_for_no_large_group(eventually: Eventually) -> None:
+    async with a_large_group_in_commit(HOLDING, eventually) as (_, commit, group, begun):
+        group.create_task(commit.write(batch(3), PATIENT))
+        await asyncio.sleep(0)
+        commit.close()
+        await begun(2)
+
+
+@pytest.mark.parametrize(
+    ("rows", "waited", "pause"), [(2_999, 0.0, 0.05), (2_999, 0.03, 0.02), (2_999, 0.06, 0.0), (3_000, 0.0, 0.0)]
+)
+def test_a_large_group_is_held_for_a_while_unless_many_rows_wait(rows: int, waited: float, pause: float) -> None:
+    assert holding(Limits(), rows, waited) == pytest.approx(pause)
 
 
 IDLE = Crowd(rows=1, calls=1, committing=0, small=0, busy=False)
