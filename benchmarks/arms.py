@@ -25,7 +25,6 @@ HERE = Path(__file__).parent
 OURS = ("-m", "atlas_ingest")
 NAIVE = (str(HERE / "naive_ingest.py"),)
 BARE = (str(HERE / "bare_ingest.py"),)
-BEATS = (str(HERE / "beats.py"),)
 AROUND_SECONDS = 6.0  # by which a load beside another lasts longer: the other's start and its warm-up
 START_SECONDS = 30.0
 
@@ -108,11 +107,34 @@ async def served(database: Database, program: Sequence[str]) -> AsyncIterator[Ch
 @asynccontextmanager
 async def beating(database: Database) -> AsyncIterator[None]:
     """Commit beats into the database for as long as the block lasts, from a process of their own."""
-    process = await asyncio.create_subprocess_exec(sys.executable, *BEATS, database.dsn("atlas_monitor"))
+    async with _beside(str(HERE / "beats.py"), database.dsn("atlas_monitor")):
+        yield
+
+
+@asynccontextmanager
+async def copying(database: Database, batches_per_second: float) -> AsyncIterator[None]:
+    """COPY batches of 1000 rows into the database for as long as the block lasts, from a process of their own."""
+    async with _beside("-m", "benchmarks.copying", database.dsn("atlas_ingest"), str(batches_per_second)):
+        before = await _rows(database)
+        yield
+        if await _rows(database) == before:
+            raise RuntimeError("nothing was copied beside it")
+
+
+async def _rows(database: Database) -> int:
+    return int(await database.value("SELECT count(*) FROM entity_attributes"))
+
+
+@asynccontextmanager
+async def _beside(*program: str) -> AsyncIterator[None]:
+    process = await asyncio.create_subprocess_exec(sys.executable, *program)
     try:
         yield
+        if process.returncode is not None:
+            raise RuntimeError(f"{' '.join(program[:2])} ended with {process.returncode}")
     finally:
-        process.terminate()
+        if process.returncode is None:
+            process.terminate()
         await process.wait()
 
 
@@ -141,7 +163,7 @@ async def offered(
     after = await _spent(database, service.pid)
     generator = sum(figure["generator_cpu_seconds"] for figure in figures.values())
     cpu = Cpu(after[0] - before[0], after[1] - before[1], generator, memory)
-    stored = await database.value("SELECT count(*) FROM entity_attributes")
+    stored = await _rows(database)
     acknowledged, failed = (sum(offer[name] for offer in figures.values()) for name in ("all_rows", "all_failed"))
     if stored < acknowledged or (stored > acknowledged and not failed):
         raise RuntimeError(f"{acknowledged} values were acknowledged, {failed} calls failed, {stored} are stored")

@@ -14,7 +14,7 @@ from pathlib import Path
 from atlaskit.rpc.process import EXIT_ABORTED, EXIT_CONFIGURATION
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, gc, sys
 from contextlib import asynccontextmanager
 from atlaskit.config import ServiceSettings
 from atlaskit.rpc.process import run
@@ -32,6 +32,7 @@ async def running(settings):
         try:
             yield port
         finally:
+            print("frozen", gc.get_freeze_count(), file=sys.stderr, flush=True)
             if settings.mode == "hangs-at-stop":
                 await asyncio.Event().wait()
 
@@ -75,6 +76,16 @@ async def test_a_service_tells_its_address_and_stops_on_a_signal(tmp_path: Path)
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
     assert not port_file.exists()
+
+
+async def test_collections_of_garbage_leave_out_what_stands_at_the_start() -> None:
+    async with started(mode="plain", address="127.0.0.1:0") as process:
+        assert process.stderr is not None
+        await process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        _, said = await process.communicate()
+        [frozen] = [line for line in said.decode().splitlines() if line.startswith("frozen ")]
+        assert int(frozen.split()[1]) > 10_000
 
 
 async def test_a_second_signal_ends_a_drain() -> None:
