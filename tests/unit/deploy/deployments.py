@@ -99,6 +99,12 @@ def pod_environment(overlay: str, name: str) -> dict[str, str]:
     return data
 
 
+def compose_postgres() -> dict[str, str]:
+    """Return the settings that PostgreSQL gets on its command line in docker-compose.yml."""
+    command = compose()["services"]["postgres-primary"]["command"]
+    return dict(argument.removeprefix("-c").split("=", 1) for argument in command[1:])
+
+
 def environment(place: str, name: str) -> dict[str, str]:
     """Return the variables of a service in compose or in an overlay."""
     return compose_environment(name) if place == "compose" else pod_environment(place, name)

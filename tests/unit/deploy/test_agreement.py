@@ -15,7 +15,7 @@ from atlas_migrate import words
 from atlaskit.config import load, parse_span, variable_of
 from atlaskit.kafka.connector import template
 from atlaskit.kafka.topics import TOPICS
-from images.built import BUILD_STEP
+from images.built import BUILD_STEP, CONTEXT
 from unit.deploy.deployments import (
     ALL,
     JOBS,
@@ -25,6 +25,7 @@ from unit.deploy.deployments import (
     SECRETS,
     SERVICES,
     compose,
+    compose_postgres,
     debezium,
     dockerfile,
     environment,
@@ -90,9 +91,10 @@ def test_a_port_is_the_same_everywhere(name: str) -> None:
         assert served["port"] == port
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
 @pytest.mark.parametrize("name", SERVICES)
-def test_probes_ask_for_liveness_and_readiness_apart(name: str) -> None:
-    [container] = pod_of("base", name)["containers"]
+def test_probes_ask_for_liveness_and_readiness_apart(overlay: str, name: str) -> None:
+    [container] = pod_of(overlay, name)["containers"]
     live, ready, start = (container[f"{kind}Probe"] for kind in ("liveness", "readiness", "startup"))
     if name == "gateway":
         assert [probe["httpGet"]["path"] for probe in (live, ready, start)] == ["/healthz", "/readyz", "/readyz"]
@@ -133,6 +135,13 @@ def test_an_image_is_built_by_the_scripts_that_the_tests_run(name: str) -> None:
     assert re.fullmatch(r"PYTHON_IMAGE=python:3\.11\S*@sha256:[0-9a-f]{64}", base)
     assert compose()["x-build"]["args"]["PYTHON_IMAGE"] == base.partition("=")[2]
     assert compose()["services"][name]["build"]["dockerfile"] == f"services/{name}/Dockerfile"
+
+
+def test_an_images_build_sees_what_the_tests_copy_for_it() -> None:
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert lines[0] == "*"
+    assert [line.removeprefix("!") for line in lines if line.startswith("!")] == list(CONTEXT)
+    assert lines[1 + len(CONTEXT) :] == ["libs/contracts/atlas", "**/__pycache__", "**/*.egg-info"]
 
 
 def calls(place: str) -> set[tuple[str, str]]:
@@ -218,27 +227,40 @@ def test_slot_publication_topics_and_group_have_one_name() -> None:
         assert monitor["ATLAS_SLOT"] == connector["slot.name"]
         assert monitor["ATLAS_PUBLICATION"] == connector["publication.name"]
         assert sink["ATLAS_KAFKA_BOOTSTRAP"] == monitor["ATLAS_KAFKA_BOOTSTRAP"] == "kafka:9092"
-    [trigger] = objects("overlays/prod", "ScaledObject")["olap-sink"]["spec"]["triggers"]
+    scaled = objects("overlays/prod", "ScaledObject")["olap-sink"]
+    [trigger] = scaled["spec"]["triggers"]
     assert trigger["metadata"]["topic"] in names
+    host, port = environment("overlays/prod", "olap-sink")["ATLAS_KAFKA_BOOTSTRAP"].split(":")
+    full = f"{host}.{scaled['metadata']['namespace']}.svc.cluster.local:{port}"  # KEDA asks from a namespace of its own
+    assert trigger["metadata"]["bootstrapServers"] == full
     assert trigger["metadata"]["consumerGroup"] == environment("overlays/prod", "olap-sink")["ATLAS_KAFKA_GROUP"]
     assert environment("overlays/prod", "olap-sink")["ATLAS_SHARE"] == "true"
     [partitions] = {topic.partitions for topic in TOPICS if topic.name == trigger["metadata"]["topic"]}
-    assert objects("overlays/prod", "ScaledObject")["olap-sink"]["spec"]["maxReplicaCount"] <= partitions
+    assert scaled["spec"]["maxReplicaCount"] <= partitions
 
 
 def test_composes_postgres_is_set_up_like_the_embedded_one() -> None:
-    command = compose()["services"]["postgres-primary"]["command"]
-    found = dict(argument.removeprefix("-c").split("=", 1) for argument in command[1:])
+    found = compose_postgres()
     wanted = server_settings(PostgresTuning(), 5432, Path("/p"), 5432)
     assert {key: wanted.get(key) for key in found} == found
     assert found["wal_level"] == "logical"
-    assert compose()["services"]["postgres-replica"]["command"] == command
+    services = compose()["services"]
+    assert services["postgres-replica"]["command"] == services["postgres-primary"]["command"]
 
 
 def test_where_several_copies_must_agree_a_mode_is_set_for_all() -> None:
     for place in PLACES:
         modes = {environment(place, name).get("ATLAS_PRIMARY_MODE", "single") for name in ("ingest", "lag-monitor")}
         assert len(modes) == 1, place
+
+
+def test_a_disruption_budget_stands_where_there_is_more_than_one_pod_and_nowhere_else() -> None:
+    scalers = objects("overlays/prod", "HorizontalPodAutoscaler") | objects("overlays/prod", "ScaledObject")
+    specs = {name: scaler["spec"] for name, scaler in scalers.items()}
+    least = {name: spec.get("minReplicas", spec.get("minReplicaCount")) for name, spec in specs.items()}
+    several = {name for name, pods in least.items() if pods > 1}
+    assert several == set(SERVICES) - {"lag-monitor"}
+    assert objects("overlays/prod", "PodDisruptionBudget").keys() == several
 
 
 def test_jobs_are_images_without_a_health_check() -> None:

@@ -14,6 +14,7 @@ from unit.deploy.deployments import (
     BESIDE,
     ROOT,
     compose,
+    compose_postgres,
     debezium,
     environment,
     metrics_port_of,
@@ -22,6 +23,7 @@ from unit.deploy.deployments import (
 )
 
 STORES = {"postgres", "kafka", "clickhouse"}
+OPERATED = ("overlays/dev", "overlays/operators")
 VALUES = {
     "database_host": "postgres-primary",
     "database_port": "5432",
@@ -32,7 +34,7 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize("overlay", ["overlays/dev", "overlays/operators"])
+@pytest.mark.parametrize("overlay", OPERATED)
 def test_strimzis_connector_has_the_settings_of_the_one_description(overlay: str) -> None:
     connector = objects(overlay, "KafkaConnector")[CONNECTOR]["spec"]
     sent = {**connector["config"], "connector.class": connector["class"], "tasks.max": str(connector["tasksMax"])}
@@ -48,6 +50,35 @@ def test_strimzis_connector_has_the_settings_of_the_one_description(overlay: str
     image = (ROOT / "infra" / "debezium" / "Dockerfile").read_text()
     assert f"debezium-connector-postgres-{debezium()}-plugin.tar.gz" in image
     assert f"-kafka-{connect['version']}\n" in image
+
+
+@pytest.mark.parametrize("overlay", OPERATED)
+def test_strimzis_workers_keep_their_state_under_the_names_of_the_embedded_one(overlay: str) -> None:
+    connect = objects(overlay, "KafkaConnect")["atlas"]["spec"]
+    wanted = worker_settings(environment(overlay, "migrate")["ATLAS_KAFKA_BOOTSTRAP"], 1, Path("/p"))
+    names = {
+        "bootstrap.servers": "bootstrapServers",
+        "group.id": "groupId",
+        "config.storage.topic": "configStorageTopic",
+        "offset.storage.topic": "offsetStorageTopic",
+        "status.storage.topic": "statusStorageTopic",
+    }
+    assert {key: connect[name] for key, name in names.items()} == {key: wanted[key] for key in names}
+
+
+@pytest.mark.parametrize("overlay", OPERATED)
+def test_the_operators_postgres_is_set_up_like_composes(overlay: str) -> None:
+    found = objects(overlay, "Cluster")["atlas-postgres"]["spec"]["postgresql"]["parameters"]
+    wanted = compose_postgres()
+    sizes = {"shared_buffers", "max_wal_size", "max_slot_wal_keep_size"}  # the machine's
+    numbers = {"max_connections", "max_wal_senders", "max_replication_slots"}
+    refused = {"shared_preload_libraries"}  # the operator loads what a setting of an extension's own needs
+    same = wanted.keys() - sizes - numbers - refused
+    assert {key: found.get(key) for key in same} == {key: wanted[key] for key in same}
+    assert {key for key in numbers if int(found[key]) < int(wanted[key])} == set()
+    assert found.keys() >= sizes
+    assert found.keys() & refused == set()
+    assert {key.partition(".")[0] for key in found if "." in key} == {wanted["shared_preload_libraries"]}
 
 
 def test_the_edge_leads_to_services_and_ports_that_there_are() -> None:
@@ -90,7 +121,7 @@ def test_in_production_pods_reach_the_subnets_of_the_stores_by_terraform_and_no_
         assert list(block.subnets(new_prefix=subnets["database"][0].prefixlen)) == subnets["database"]
 
 
-@pytest.mark.parametrize("overlay", ["overlays/dev", "overlays/operators"])
+@pytest.mark.parametrize("overlay", OPERATED)
 def test_the_operators_pods_carry_the_labels_by_which_network_policies_know_them(overlay: str) -> None:
     label = "atlas.telemetry/store"
     postgres = objects(overlay, "Cluster")["atlas-postgres"]["spec"]["inheritedMetadata"]["labels"][label]
@@ -101,7 +132,7 @@ def test_the_operators_pods_carry_the_labels_by_which_network_policies_know_them
     assert called >= {"postgres-primary", "postgres-replica", "kafka", "clickhouse"}
 
 
-@pytest.mark.parametrize("overlay", ["overlays/dev", "overlays/operators"])
+@pytest.mark.parametrize("overlay", OPERATED)
 def test_clickhouse_by_its_operator_has_composes_image_the_user_of_the_url_and_a_pod_that_the_namespace_lets_in(
     overlay: str,
 ) -> None:
