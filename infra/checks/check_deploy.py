@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,11 @@ VERSIONS = ("1.34", "1.35", "1.36")
 ENV_FILES = ("", "infra/compose/observability.env", "infra/compose/faults.env")
 LIMIT = 300.0  # seconds that one validator may take
 PROVIDER = "registry.terraform.io/hashicorp/aws"
+# Where the provider may lie: Terraform's usual folders, below the home and of the machine, then folders named for it.
+OF_HOME = (".terraform.d/plugins", ".local/share/terraform/plugins", "Library/Application Support/io.terraform/plugins")
+OF_MACHINE = tuple(Path(folder) / "terraform/plugins" for folder in ("/usr/local/share", "/usr/share"))
+NAMED = (Path("/opt/tf-plugins"), Path("/usr/local/tf-plugins"))
+REASON = 300  # characters of why a mirror cannot be used
 
 
 class Skipped(Exception):
@@ -138,14 +144,26 @@ def terraform() -> str:
     return found
 
 
-def mirrors() -> list[Path]:
-    """Return the folders in which the provider may lie, the most wanted first."""
-    home = Path.home()
+def asked_for() -> list[Path]:
+    """Return the mirror that TF_PLUGIN_MIRROR names, if it does; a relative one is the caller's."""
     named = os.environ.get("TF_PLUGIN_MIRROR", "")
-    usual = [home / ".terraform.d/plugins", home / ".local/share/terraform/plugins"]
-    usual += [Path(folder) / "terraform/plugins" for folder in ("/usr/local/share", "/usr/share")]
-    usual += [ROOT / "tf-plugins", home / "tf-plugins", Path("/opt/tf-plugins"), Path("/usr/local/tf-plugins")]
-    return [path for path in ([Path(named)] if named else []) + usual if (path / PROVIDER).is_dir()]
+    return [Path(named).expanduser().resolve()] if named else []
+
+
+def usual() -> list[Path]:
+    """Return the other folders in which the provider may lie, the most wanted first."""
+    home = Path.home()
+    return [*(home / folder for folder in OF_HOME), *OF_MACHINE, ROOT / "tf-plugins", home / "tf-plugins", *NAMED]
+
+
+def mirrors() -> list[Path]:
+    """Return the folders that have the provider, the most wanted first."""
+    return [folder for folder in asked_for() + usual() if (folder / PROVIDER).is_dir()]
+
+
+def without_provider() -> list[str]:
+    """Say of the mirror that was asked for that it has no provider, if that is so."""
+    return [f"{folder} has no {PROVIDER}" for folder in asked_for() if not (folder / PROVIDER).is_dir()]
 
 
 def terraform_environment() -> dict[str, str]:
@@ -165,17 +183,16 @@ def terraform_init() -> str:
     """The provider is there: from a mirror, or from the registry."""
     init = (terraform(), "init", "-input=false", "-backend=false", "-no-color")
     environment = terraform_environment()
-    for mirror in mirrors():
+    wanted = [(str(mirror), [f"-plugin-dir={mirror}"]) for mirror in mirrors()] + [("the registry", [])]
+    unusable = without_provider() or ([] if mirrors() else ["no mirror (TF_PLUGIN_MIRROR names one)"])
+    for place, option in wanted:
         try:
-            run(*init, f"-plugin-dir={mirror}", cwd=TERRAFORM, environment=environment)
-        except Failed:
-            continue
-        return f"provider from {mirror}"
-    try:
-        run(*init, cwd=TERRAFORM, environment=environment)
-    except Failed as refused:
-        raise Skipped(f"no provider: no mirror (TF_PLUGIN_MIRROR names one), and {error_of(str(refused))}") from None
-    return "provider from the registry"
+            run(*init, *option, cwd=TERRAFORM, environment=environment)
+        except Failed as refused:
+            unusable.append(f"{place}: {textwrap.shorten(error_of(str(refused)), REASON)}")
+        else:
+            return "; ".join([f"provider from {place}", *unusable])
+    raise Skipped("; ".join(["no provider", *unusable]))
 
 
 def error_of(said: str) -> str:

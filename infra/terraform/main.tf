@@ -25,6 +25,7 @@ module "aurora" {
   name                  = local.name
   vpc_id                = module.network.vpc_id
   subnet_ids            = module.network.database_subnet_ids
+  zones                 = module.network.zones
   client_cidrs          = local.pod_cidrs
   client_group_ids      = { connect = module.kafka.connect_security_group_id }
   engine_version        = var.rds_engine_version
@@ -44,6 +45,7 @@ module "kafka" {
   vpc_id             = module.network.vpc_id
   subnet_ids         = module.network.database_subnet_ids
   client_cidrs       = local.pod_cidrs
+  postgres_group_id  = module.aurora.security_group_id
   kafka_version      = var.kafka_version
   instance_type      = var.kafka_instance_type
   volume_gb          = var.kafka_volume_gb
@@ -56,7 +58,7 @@ module "capture" {
   source             = "./modules/capture"
   count              = var.create_connector ? 1 : 0
   name               = local.name
-  subnet_ids         = module.network.database_subnet_ids
+  subnet_ids         = module.network.private_subnet_ids # a way out: passwords come from Secrets Manager
   security_group_id  = module.kafka.connect_security_group_id
   bootstrap_servers  = module.kafka.bootstrap_servers
   plugin_bucket_arn  = module.lake.bucket_arn
@@ -76,6 +78,7 @@ module "lake" {
 module "redshift" {
   source                = "./modules/redshift"
   name                  = local.name
+  region                = var.region
   vpc_id                = module.network.vpc_id
   subnet_ids            = module.network.database_subnet_ids
   client_cidrs          = local.pod_cidrs
@@ -88,6 +91,7 @@ module "redshift" {
   kms_key_arn           = module.encryption.key_arn
   lake_bucket_arn       = module.lake.bucket_arn
   lake_database         = module.lake.database
+  s3_prefix_list_id     = module.network.s3_prefix_list_id
 }
 
 module "parameters" {
@@ -120,8 +124,7 @@ module "pods" {
   name              = local.name
   region            = var.region
   oidc_provider_arn = var.eks_oidc_provider_arn
-  lake_bucket_arn   = module.lake.bucket_arn
-  lake_database     = module.lake.database
+  owner_secret_arn  = module.aurora.master_secret_arn
   metrics_group_arn = module.freshness.log_group_arn
   kms_key_arn       = module.encryption.key_arn
 }

@@ -1,3 +1,13 @@
+output "vpc_id" {
+  description = "The VPC: the EKS cluster's, too."
+  value       = module.network.vpc_id
+}
+
+output "private_subnet_ids" {
+  description = "Subnets of the EKS cluster's nodes; they have a way out."
+  value       = module.network.private_subnet_ids
+}
+
 output "postgres_primary" {
   description = "host:port of Aurora's writer: postgres-primary of the Kubernetes overlay."
   value       = "${module.aurora.writer_endpoint}:5432"

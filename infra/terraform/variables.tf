@@ -11,6 +11,10 @@ variable "region" {
   description = "AWS region."
   type        = string
   default     = "eu-central-1"
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region must be a region's name, such as eu-central-1, not a zone's."
+  }
 }
 
 variable "vpc_cidr" {
@@ -65,6 +69,10 @@ variable "rds_engine_version" {
   description = "Version of Aurora PostgreSQL; 16 and later keep logical slots over a failover of the writer."
   type        = string
   default     = "17.5"
+  validation {
+    condition     = can(regex("^(1[6-9]|[2-9][0-9])\\.[0-9]+$", var.rds_engine_version))
+    error_message = "rds_engine_version must be major.minor, 16 or later, such as 17.5: before that a failover loses the slot."
+  }
 }
 
 variable "redshift_node_type" {
@@ -95,6 +103,10 @@ variable "kafka_version" {
   description = "Version of Kafka on MSK."
   type        = string
   default     = "3.9.x.kraft"
+  validation {
+    condition     = can(regex("^[0-9]+\\.[0-9]+\\.(x|[0-9]+)(\\.kraft|\\.tiered)?$", var.kafka_version))
+    error_message = "kafka_version must be a version as MSK writes it, such as 3.9.x.kraft."
+  }
 }
 
 variable "kafka_instance_type" {
@@ -129,6 +141,12 @@ variable "log_retention_days" {
   description = "Days that logs are kept in CloudWatch."
   type        = number
   default     = 400
+  validation {
+    condition = contains([
+      1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
+    ], var.log_retention_days)
+    error_message = "log_retention_days must be a number that CloudWatch knows, such as 7, 30, 90, 365, 400 or 731."
+  }
 }
 
 variable "backup_retention_days" {
@@ -151,22 +169,38 @@ variable "eks_oidc_provider_arn" {
   description = "ARN of the EKS cluster's OIDC provider; empty: no roles for pods are made."
   type        = string
   default     = ""
+  validation {
+    condition     = var.eks_oidc_provider_arn == "" || can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/.+$", var.eks_oidc_provider_arn))
+    error_message = "eks_oidc_provider_arn must be empty or arn:aws:iam::<account>:oidc-provider/<issuer>, not the issuer's URL."
+  }
 }
 
 variable "pod_cidrs" {
   description = "Addresses that pods have; only they reach the stores. Empty: the VPC's private subnets."
   type        = list(string)
   default     = []
+  validation {
+    condition     = alltrue([for cidr in var.pod_cidrs : try(cidrsubnet(cidr, 0, 0) == cidr && cidrnetmask(cidr) != "0.0.0.0", false)])
+    error_message = "pod_cidrs must be blocks of IPv4 by their first address, such as 10.40.128.0/19, and never 0.0.0.0/0."
+  }
 }
 
 variable "alarm_topic_arns" {
   description = "SNS topics that alarms go to."
   type        = list(string)
   default     = []
+  validation {
+    condition     = alltrue([for arn in var.alarm_topic_arns : can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", arn))])
+    error_message = "alarm_topic_arns must be ARNs of SNS topics: arn:aws:sns:<region>:<account>:<topic>."
+  }
 }
 
 variable "freshness_limit_seconds" {
   description = "Alarm when the proven staleness of a copy stays above this, by copy, such as { olap = 300 }. Needs the metric atlas_copy_staleness_seconds of the lag monitor, which the collector of k8s/overlays/observability sends to CloudWatch: without it the alarm stays on, as it does for a copy whose staleness is unknown, such as a reader of Aurora."
   type        = map(number)
   default     = {}
+  validation {
+    condition     = alltrue([for copy, limit in var.freshness_limit_seconds : contains(["primary", "replica", "olap"], copy) && limit > 0])
+    error_message = "freshness_limit_seconds must name copies as the metric does (primary, replica, olap), each with seconds above 0."
+  }
 }

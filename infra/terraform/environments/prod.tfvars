@@ -10,3 +10,6 @@ kafka_instance_type   = "kafka.m7g.large"
 kafka_volume_gb       = 500
 backup_retention_days = 35
 deletion_protection   = true
+
+# Seconds, as infra/compose/alarms.yaml; nothing is ever proven of Aurora's readers.
+freshness_limit_seconds = { primary = 1, olap = 300 }

@@ -32,8 +32,8 @@ run "everything_is_made" {
     error_message = "The outputs name the brokers."
   }
   assert {
-    condition     = toset(keys(output.pod_role_arns)) == toset(["keeper", "external-secrets", "otel-collector"])
-    error_message = "Only the keeper, External Secrets and the collector call AWS."
+    condition     = toset(keys(output.pod_role_arns)) == toset(["external-secrets", "otel-collector"])
+    error_message = "Only External Secrets and the collector call AWS."
   }
   assert {
     condition     = module.capture[0].settings["slot.name"] == "debezium_atlas_slot" && module.capture[0].settings["transforms.route.replacement"] == "atlas.$1"
@@ -42,5 +42,17 @@ run "everything_is_made" {
   assert {
     condition     = module.capture[0].settings["database.password"] == "$${secretsManager:atlas-dev/debezium:password}"
     error_message = "The connector's password comes from the secret and is in no plan."
+  }
+  assert {
+    condition     = toset(module.capture[0].subnet_ids) == toset(module.network.private_subnet_ids) && toset(output.private_subnet_ids) == toset(module.network.private_subnet_ids)
+    error_message = "Connect stands in the private subnets, which lead to Secrets Manager."
+  }
+  assert {
+    condition     = toset(module.aurora.zones) == toset(module.network.zones)
+    error_message = "Aurora's writer and reader stand in the zones of the subnets."
+  }
+  assert {
+    condition     = output.postgres_secret_arn == "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!cluster-mock" && output.vpc_id == module.network.vpc_id
+    error_message = "The outputs name the owner's secret, as RDS made it, and the VPC."
   }
 }

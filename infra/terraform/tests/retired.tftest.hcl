@@ -10,6 +10,7 @@ run "a_retired_node_type_is_refused_unless_migrated" {
   }
   variables {
     name                  = "atlas-dev"
+    region                = "eu-central-1"
     vpc_id                = "vpc-1"
     subnet_ids            = ["subnet-1", "subnet-2"]
     client_cidrs          = ["10.40.0.0/16"]
@@ -22,6 +23,7 @@ run "a_retired_node_type_is_refused_unless_migrated" {
     kms_key_arn           = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000000"
     lake_bucket_arn       = "arn:aws:s3:::mock"
     lake_database         = "atlas_dev"
+    s3_prefix_list_id     = "pl-1"
   }
   expect_failures = [aws_redshift_cluster.this]
 }
@@ -36,6 +38,7 @@ run "aurora_streams_changes_is_encrypted_and_spread" {
     vpc_id                = "vpc-1"
     subnet_ids            = ["subnet-1", "subnet-2"]
     client_cidrs          = ["10.40.0.0/16"]
+    zones                 = ["eu-central-1a", "eu-central-1b"]
     client_group_ids      = { connect = "sg-1" }
     engine_version        = "17.5"
     instance_class        = "db.r6g.large"
@@ -58,6 +61,10 @@ run "aurora_streams_changes_is_encrypted_and_spread" {
   assert {
     condition     = length(aws_rds_cluster_instance.this) == 3 && alltrue([for i in aws_rds_cluster_instance.this : i.performance_insights_enabled && !i.publicly_accessible])
     error_message = "A writer and two readers, with Performance Insights, not public."
+  }
+  assert {
+    condition     = tolist(aws_rds_cluster_instance.this[*].availability_zone) == tolist(["eu-central-1a", "eu-central-1b", "eu-central-1a"])
+    error_message = "The first reader stands in another zone than the writer, and the zones are filled in turn."
   }
   assert {
     condition     = contains(aws_rds_cluster.this.enabled_cloudwatch_logs_exports, "postgresql")

@@ -130,6 +130,7 @@ resource "aws_rds_cluster_instance" "this" {
   engine                          = aws_rds_cluster.this.engine
   engine_version                  = aws_rds_cluster.this.engine_version
   instance_class                  = var.instance_class
+  availability_zone               = var.zones[count.index % length(var.zones)]
   promotion_tier                  = count.index == 0 ? 0 : 1
   publicly_accessible             = false
   auto_minor_version_upgrade      = true

@@ -10,7 +10,12 @@ output "reader_endpoint" {
 
 output "master_secret_arn" {
   description = "Secret with the owner's password."
-  value       = try(aws_rds_cluster.this.master_user_secret[0].secret_arn, "")
+  value       = aws_rds_cluster.this.master_user_secret[0].secret_arn
+}
+
+output "zones" {
+  description = "Zone of each instance."
+  value       = aws_rds_cluster_instance.this[*].availability_zone
 }
 
 output "security_group_id" {

@@ -13,6 +13,11 @@ variable "subnet_ids" {
   type        = list(string)
 }
 
+variable "zones" {
+  description = "Zones of the subnets; writer and readers are laid over them in turn."
+  type        = list(string)
+}
+
 variable "client_cidrs" {
   description = "Addresses of the pods that call it."
   type        = list(string)

@@ -4,7 +4,7 @@ variable "name" {
 }
 
 variable "subnet_ids" {
-  description = "Subnets of the workers."
+  description = "Subnets of the workers, with a way out to Secrets Manager."
   type        = list(string)
 }
 

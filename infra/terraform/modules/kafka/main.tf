@@ -7,9 +7,19 @@ terraform {
   }
 }
 
+locals {
+  port = 9092 # Kafka without TLS: the one listener that is used
+  # What Connect calls inside the VPC.
+  called = {
+    kafka    = { group = aws_security_group.brokers.id, port = local.port }
+    postgres = { group = var.postgres_group_id, port = 5432 }
+  }
+}
+
+# Between the brokers MSK needs no rule of ours.
 resource "aws_security_group" "brokers" {
   name        = "${var.name}-kafka"
-  description = "MSK: Kafka from the pods, from Connect and between brokers"
+  description = "MSK: Kafka from the pods and from Connect, nothing outward"
   vpc_id      = var.vpc_id
 }
 
@@ -23,11 +33,11 @@ resource "aws_security_group" "connect" {
 resource "aws_vpc_security_group_ingress_rule" "pods" {
   for_each          = toset(var.client_cidrs)
   security_group_id = aws_security_group.brokers.id
-  description       = "Kafka from the pods, inside the VPC"
+  description       = "Kafka from the pods"
   cidr_ipv4         = each.value
   ip_protocol       = "tcp"
-  from_port         = 9092
-  to_port           = 9094
+  from_port         = local.port
+  to_port           = local.port
 }
 
 resource "aws_vpc_security_group_ingress_rule" "connect" {
@@ -35,22 +45,27 @@ resource "aws_vpc_security_group_ingress_rule" "connect" {
   description                  = "Kafka from Connect"
   referenced_security_group_id = aws_security_group.connect.id
   ip_protocol                  = "tcp"
-  from_port                    = 9092
-  to_port                      = 9094
+  from_port                    = local.port
+  to_port                      = local.port
 }
 
 resource "aws_vpc_security_group_egress_rule" "connect" {
-  for_each          = { kafka = [9092, 9094], postgres = [5432, 5432], https = [443, 443] }
-  security_group_id = aws_security_group.connect.id
-  description       = "Connect to ${each.key}"
-  cidr_ipv4         = each.key == "https" ? "0.0.0.0/0" : data.aws_vpc.this.cidr_block
-  ip_protocol       = "tcp"
-  from_port         = each.value[0]
-  to_port           = each.value[1]
+  for_each                     = local.called
+  security_group_id            = aws_security_group.connect.id
+  description                  = "Connect to ${each.key}"
+  referenced_security_group_id = each.value.group
+  ip_protocol                  = "tcp"
+  from_port                    = each.value.port
+  to_port                      = each.value.port
 }
 
-data "aws_vpc" "this" {
-  id = var.vpc_id
+resource "aws_vpc_security_group_egress_rule" "https" {
+  security_group_id = aws_security_group.connect.id
+  description       = "Connect to AWS: Secrets Manager"
+  cidr_ipv4         = "0.0.0.0/0"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
 }
 
 resource "aws_cloudwatch_log_group" "this" {

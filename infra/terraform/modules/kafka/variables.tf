@@ -18,6 +18,11 @@ variable "client_cidrs" {
   type        = list(string)
 }
 
+variable "postgres_group_id" {
+  description = "Security group of PostgreSQL, which Connect reads."
+  type        = string
+}
+
 variable "kafka_version" {
   description = "Version."
   type        = string

@@ -89,7 +89,7 @@ resource "aws_route_table" "private" {
   }
 }
 
-# The stores' subnets have no way out.
+# The stores' subnets have no way out, but to S3 and, for Redshift, to Glue (module redshift).
 resource "aws_route_table" "database" {
   vpc_id = aws_vpc.this.id
 }

@@ -23,6 +23,11 @@ output "database_cidrs" {
   value       = local.database_cidrs
 }
 
+output "s3_prefix_list_id" {
+  description = "S3's addresses, which the endpoint of S3 leads to."
+  value       = aws_vpc_endpoint.s3.prefix_list_id
+}
+
 output "zones" {
   description = "Zones that are used."
   value       = local.zones

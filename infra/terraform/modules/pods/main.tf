@@ -13,7 +13,6 @@ locals {
   issuer = replace(var.oidc_provider_arn, "/^.*oidc-provider\\//", "")
   # Only who calls AWS has a role: the others' service accounts have none. By name: namespace and service account.
   accounts = {
-    keeper           = "atlas:keeper"
     external-secrets = "atlas:external-secrets"
     otel-collector   = "observability:otel-collector"
   }
@@ -41,34 +40,18 @@ data "aws_iam_policy_document" "trust" {
   }
 }
 
-# The keeper archives to the lake; External Secrets reads the parameters and the stores' secrets.
-data "aws_iam_policy_document" "keeper" {
-  statement {
-    actions   = ["s3:GetObject", "s3:PutObject", "s3:ListBucket"]
-    resources = [var.lake_bucket_arn, "${var.lake_bucket_arn}/lake/*"]
-  }
-  statement {
-    actions = ["glue:GetDatabase", "glue:GetTable", "glue:CreateTable", "glue:UpdateTable"]
-    resources = [
-      "arn:aws:glue:${var.region}:${local.account}:catalog",
-      "arn:aws:glue:${var.region}:${local.account}:database/${var.lake_database}",
-      "arn:aws:glue:${var.region}:${local.account}:table/${var.lake_database}/*",
-    ]
-  }
-  statement {
-    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
-    resources = [var.kms_key_arn]
-  }
-}
-
+# External Secrets reads the parameters, the stores' secrets and the database owner's, which RDS names by itself.
 data "aws_iam_policy_document" "secrets" {
   statement {
     actions   = ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"]
     resources = ["arn:aws:ssm:${var.region}:${local.account}:parameter/${var.name}/*"]
   }
   statement {
-    actions   = ["secretsmanager:GetSecretValue"]
-    resources = ["arn:aws:secretsmanager:${var.region}:${local.account}:secret:${var.name}/*"]
+    actions = ["secretsmanager:GetSecretValue"]
+    resources = [
+      "arn:aws:secretsmanager:${var.region}:${local.account}:secret:${var.name}/*",
+      var.owner_secret_arn,
+    ]
   }
   statement {
     actions   = ["kms:Decrypt"]
@@ -88,12 +71,6 @@ resource "aws_iam_role" "this" {
   for_each           = local.accounts
   name               = "${var.name}-${each.key}"
   assume_role_policy = data.aws_iam_policy_document.trust[each.key].json
-}
-
-resource "aws_iam_role_policy" "keeper" {
-  name   = "lake"
-  role   = aws_iam_role.this["keeper"].id
-  policy = data.aws_iam_policy_document.keeper.json
 }
 
 resource "aws_iam_role_policy" "secrets" {

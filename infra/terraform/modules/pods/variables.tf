@@ -13,13 +13,8 @@ variable "oidc_provider_arn" {
   type        = string
 }
 
-variable "lake_bucket_arn" {
-  description = "Bucket of the lake."
-  type        = string
-}
-
-variable "lake_database" {
-  description = "Glue's database of the lake."
+variable "owner_secret_arn" {
+  description = "Secret with the database owner's password."
   type        = string
 }
 

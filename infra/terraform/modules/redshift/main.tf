@@ -18,7 +18,7 @@ locals {
 
 resource "aws_security_group" "this" {
   name        = "${var.name}-redshift"
-  description = "Redshift from the pods, nothing outward"
+  description = "Redshift from the pods; outward to S3 and to the endpoint of Glue"
   vpc_id      = var.vpc_id
 }
 
@@ -30,6 +30,50 @@ resource "aws_vpc_security_group_ingress_rule" "pods" {
   ip_protocol       = "tcp"
   from_port         = 5439
   to_port           = 5439
+}
+
+# With enhanced_vpc_routing COPY, UNLOAD and the lake's catalogue are reached from inside the VPC only.
+resource "aws_vpc_security_group_egress_rule" "s3" {
+  security_group_id = aws_security_group.this.id
+  description       = "Redshift to S3, by its endpoint"
+  prefix_list_id    = var.s3_prefix_list_id
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+}
+
+resource "aws_vpc_security_group_egress_rule" "glue" {
+  security_group_id            = aws_security_group.this.id
+  description                  = "Redshift to the lake's catalogue"
+  referenced_security_group_id = aws_security_group.glue.id
+  ip_protocol                  = "tcp"
+  from_port                    = 443
+  to_port                      = 443
+}
+
+# Glue's name leads here in the whole VPC: who else calls it there needs a rule of this group.
+resource "aws_security_group" "glue" {
+  name        = "${var.name}-glue"
+  description = "Endpoint of Glue: HTTPS from Redshift, nothing outward"
+  vpc_id      = var.vpc_id
+}
+
+resource "aws_vpc_security_group_ingress_rule" "glue" {
+  security_group_id            = aws_security_group.glue.id
+  description                  = "The lake's catalogue from Redshift"
+  referenced_security_group_id = aws_security_group.this.id
+  ip_protocol                  = "tcp"
+  from_port                    = 443
+  to_port                      = 443
+}
+
+resource "aws_vpc_endpoint" "glue" {
+  vpc_id              = var.vpc_id
+  service_name        = "com.amazonaws.${var.region}.glue"
+  vpc_endpoint_type   = "Interface"
+  private_dns_enabled = true
+  subnet_ids          = var.subnet_ids
+  security_group_ids  = [aws_security_group.glue.id]
 }
 
 resource "aws_redshift_subnet_group" "this" {

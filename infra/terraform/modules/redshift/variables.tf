@@ -3,6 +3,11 @@ variable "name" {
   type        = string
 }
 
+variable "region" {
+  description = "AWS region."
+  type        = string
+}
+
 variable "vpc_id" {
   description = "The VPC."
   type        = string
@@ -60,5 +65,10 @@ variable "lake_bucket_arn" {
 
 variable "lake_database" {
   description = "Glue's database of the lake."
+  type        = string
+}
+
+variable "s3_prefix_list_id" {
+  description = "S3's addresses."
   type        = string
 }

@@ -13,9 +13,6 @@ mock_data "aws_region" {
 mock_data "aws_partition" {
   defaults = { partition = "aws" }
 }
-mock_data "aws_vpc" {
-  defaults = { cidr_block = "10.40.0.0/16" }
-}
 mock_data "aws_secretsmanager_secret" {
   defaults = { name = "atlas-dev/debezium", arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:atlas-dev/debezium-abcdef" }
 }
@@ -44,7 +41,15 @@ mock_resource "aws_mskconnect_worker_configuration" {
   defaults = { arn = "arn:aws:kafkaconnect:eu-central-1:123456789012:worker-configuration/mock/1", latest_revision = 1 }
 }
 mock_resource "aws_rds_cluster" {
-  defaults = { endpoint = "writer.example", reader_endpoint = "readers.example" }
+  defaults = {
+    endpoint        = "writer.example"
+    reader_endpoint = "readers.example"
+    master_user_secret = [{
+      kms_key_id    = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+      secret_arn    = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!cluster-mock"
+      secret_status = "active"
+    }]
+  }
 }
 mock_resource "aws_redshift_cluster" {
   defaults = { endpoint = "redshift.example:5439" }
