@@ -62,9 +62,9 @@ async def test_an_offered_call_or_stream_acts_for_the_tenant_of_its_requests(
     strict: str, stream: bool, caller: str, reasons: set[str]
 ) -> None:
     loads = [Repeated(TenantLoad(tenant, tenant_shapes(2)[tenant - 1], 5, seed=tenant), 2) for tenant in (1, 2)]
-    offer = Offer("bench", loads, [1, 1], timedelta(seconds=0.2), callers=2, stream=stream, caller=caller)
+    offer = Offer(loads, [1, 1], timedelta(seconds=0.2), callers=2, stream=stream, caller=caller)
     async with stubs(strict, 1) as connections:
-        outcome = await run(offer, connections, Outcome("bench"))
+        outcome = await run(offer, connections, Outcome())
     assert bool(outcome.errors) is bool(reasons)
     assert set(outcome.errors) <= reasons
     assert bool(outcome.answered) is not bool(reasons)
