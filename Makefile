@@ -146,7 +146,7 @@ bench-freshness: build/protos ## P13 and P14 of freshness beside their baselines
 
 bench-ingest: build/protos ## P1 to P7 and P22 of ingest beside their baselines (12 minutes); ROWS=P1,P4 for some
 	@$(BIN)/python -m benchmarks.ingest $(if $(ROWS),--rows $(ROWS))
-	@$(BIN)/python benchmarks/ingest_stages.py | tee build/bench/ingest.notes
+	@$(BIN)/python -m benchmarks.ingest_stages | tee build/bench/ingest.notes
 	@$(BIN)/python -m benchmarks.figures
 
 bench: bench-ingest bench-freshness bench-hot bench-promotion bench-query ## Every benchmark; the figures go to docs/benchmarks.md

@@ -127,11 +127,19 @@ async def _rows(database: Database) -> int:
 
 @asynccontextmanager
 async def _beside(*program: str) -> AsyncIterator[None]:
-    process = await asyncio.create_subprocess_exec(sys.executable, *program)
-    try:
+    async with _child(*program) as process:
         yield
         if process.returncode is not None:
             raise RuntimeError(f"{' '.join(program[:2])} ended with {process.returncode}")
+
+
+@asynccontextmanager
+async def _child(
+    *program: str, stdout: int | None = None, stderr: int | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(sys.executable, *program, stdout=stdout, stderr=stderr)
+    try:
+        yield process
     finally:
         if process.returncode is None:
             process.terminate()
@@ -198,21 +206,9 @@ async def _generating(service: ChildProcess, options: Options) -> AsyncIterator[
         arguments = ["--ingest", service.command.environment["ATLAS_ADDRESS"], "--json", file.name]
         for name, value in options.items():
             arguments += [f"--{name.replace('_', '-')}", str(value)]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "atlas_cli",
-            "bench",
-            *arguments,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
+        program = ("-m", "atlas_cli", "bench", *arguments)
+        async with _child(*program, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE) as process:
             yield _Generator(process, arguments, Path(file.name))
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
 
 
 async def _greatest_memory(generator: asyncio.subprocess.Process, pid: int) -> int:

@@ -25,10 +25,10 @@ CONNECTIONS = 2
 SIZE = 1_000
 
 
-def batch(items: Sequence[int], number: int) -> list[tuple[Any, ...]]:
-    """Return rows of so many items, of the second `number`."""
+def batch(items: Sequence[int], number: int, tenant_id: int = 1) -> list[tuple[Any, ...]]:
+    """Return rows of these items, of the second `number`."""
     at = BEGIN + timedelta(seconds=number)
-    return [(1, n // 10, n % 10 + 1, n // 10 % 10, 3, at, 2**40 + n, n * 0.25) for n in items]
+    return [(tenant_id, n // 10, n % 10 + 1, n // 10 % 10, 3, at, 2**40 + n, n * 0.25) for n in items]
 
 
 async def copies(server: PostgresServer, seconds: float, connections: int, size: int) -> tuple[float, float]:

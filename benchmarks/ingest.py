@@ -21,6 +21,7 @@ from benchmarks.arms import (
     NAIVE,
     OURS,
     Measured,
+    Options,
     beating,
     copying,
     fresh_database,
@@ -48,11 +49,18 @@ class Ingest:
         self._batched: list[Measured] = []
         self._singles: list[float] = []
 
-    async def ours(self, program: Sequence[str] = OURS, *, commit_us: int = 0, **options: Any) -> Measured:
+    async def ours(
+        self,
+        program: Sequence[str] = OURS,
+        *,
+        commit_us: int = 0,
+        beside: Options | None = None,
+        **options: float | str,
+    ) -> Measured:
         """Return what a load on a service over a fresh database gave."""
         fresh = fresh_database(self._server, commit_us=commit_us)
         async with fresh as database, served(database, program) as service:
-            return await offered(database, service, **{"duration": self._seconds, **options})
+            return await offered(database, service, beside=beside, **{"duration": self._seconds, **options})
 
     async def batched(self, program: Sequence[str] = OURS) -> Measured:
         """Return what batches in a closed loop gave."""

@@ -1,4 +1,4 @@
-"""Where the time of a batch goes, in CPU microseconds a row: `python benchmarks/ingest_stages.py [--rows 1000]`.
+"""Where the time of a batch goes, in CPU microseconds a row: `python -m benchmarks.ingest_stages [--rows 1000]`.
 
 Every stage runs in this process, one after another, against a primary of its own with the whole schema and fsync on.
 Beside it stands what a client of PostgreSQL pays that has ready tuples and `copy_records_to_table` alone.
@@ -9,14 +9,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
-import os
 import pstats
 import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -27,7 +25,7 @@ from atlas_ingest.items import digest_of
 from atlas_ingest.wire import Decoder
 from atlas_local.postgres import DATABASE, PostgresServer
 from atlas_local.scratch import register_first_epoch, scratch_cluster
-from atlaskit.batch import EPOCH, WriteBatch
+from atlaskit.batch import WriteBatch
 from atlaskit.model import EntityIdentity, Tenant
 from atlaskit.postgres.frames import frame_of
 from atlaskit.postgres.history import rows_of
@@ -36,8 +34,10 @@ from atlaskit.postgres.pool import open_pool
 from atlaskit.postgres.store import PostgresStore
 from atlaskit.postgres.tenants import Tenants
 
+from benchmarks.arms import cpu_seconds
+from benchmarks.copying import COLUMNS, batch
+
 LIMIT = timedelta(seconds=60)
-HISTORY = ("tenant_id", "entity_id", "attribute_id", "shard", "value_type", "event_time", "row_version", "value_double")
 # Types of one in ten items: mostly measurements, as in the real data.
 KINDS = (3, 3, 3, 3, 3, 3, 1, 1, 5, 2)
 
@@ -62,7 +62,7 @@ class Meter:
         self._began = self._now()
 
     def _now(self) -> tuple[float, float, float]:
-        return time.perf_counter(), time.process_time(), backend_cpu(self._pid)
+        return time.perf_counter(), time.process_time(), cpu_seconds(self._pid)
 
     def cost(self, rows: int) -> Cost:
         """Return what was spent, for each of so many rows."""
@@ -144,12 +144,6 @@ def stages(load: Load, tenant: Tenant, rows: int) -> dict[str, float]:
     }
 
 
-def backend_cpu(pid: int) -> float:
-    """Return the CPU seconds of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def checked(load: Load, tenant: Tenant) -> WriteBatch:
     """Return the next batch, checked."""
     request = load.request()
@@ -181,18 +175,11 @@ async def commits(server: PostgresServer, groups: Sequence[Sequence[WriteBatch]]
 async def copies(server: PostgresServer, tenant: Tenant, rounds: int, rows: int) -> Cost:
     """Return the same of `copy_records_to_table` with ready tuples."""
     connection = await asyncpg.connect(server.dsn("atlas_ingest", DATABASE))
-    begin = EPOCH + timedelta(days=20_000)
-    records = [
-        [
-            (tenant.tenant_id, n // 10, n % 10 + 1, n // 10 % 10, 3, begin + timedelta(seconds=k), 2**40 + k, n * 0.25)
-            for n in range(rows)
-        ]
-        for k in range(rounds)
-    ]
+    records = [batch(range(rows), number, tenant.tenant_id) for number in range(rounds)]
     try:
         meter = Meter(connection.get_server_pid())
         for group in records:
-            await connection.copy_records_to_table("entity_attributes", columns=HISTORY, records=group)
+            await connection.copy_records_to_table("entity_attributes", columns=COLUMNS, records=group)
         return meter.cost(rounds * rows)
     finally:
         await connection.close()

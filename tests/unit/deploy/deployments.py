@@ -19,6 +19,7 @@ SERVICES = ("ingest", "query-router", "lag-monitor", "olap-sink", "gateway")
 JOBS = ("keeper", "migrate")
 ALL = (*SERVICES, *JOBS)
 OVERLAYS = ("base", "overlays/dev", "overlays/prod", "overlays/operators")
+OPERATED = ("overlays/dev", "overlays/operators")  # with stores that operators run
 BESIDE = "overlays/observability"  # what is not ours, in a namespace of its own
 PLACES = ("compose", *OVERLAYS)
 SECRETS = "/run/secrets/atlas"

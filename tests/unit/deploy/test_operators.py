@@ -12,6 +12,7 @@ from atlas_migrate import words
 from atlaskit.kafka.connector import CONNECTOR, render, template
 from unit.deploy.deployments import (
     BESIDE,
+    OPERATED,
     ROOT,
     compose,
     compose_postgres,
@@ -23,7 +24,6 @@ from unit.deploy.deployments import (
 )
 
 STORES = {"postgres", "kafka", "clickhouse"}
-OPERATED = ("overlays/dev", "overlays/operators")
 VALUES = {
     "database_host": "postgres-primary",
     "database_port": "5432",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from unit.deploy.deployments import ALL, BESIDE, objects
+from unit.deploy.deployments import ALL, BESIDE, OPERATED, objects
 
-OPERATED = ("overlays/dev", "overlays/operators")
 STORES = {"postgres": 5432, "kafka": 9092, "clickhouse": 8123}
 CONNECT = "KafkaConnect"
 # What an operator calls its pods at.
