@@ -7,6 +7,7 @@ import contextlib
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from atlaskit.kafka.errors import ended
 
 
 async def end_transaction(bootstrap: str, transactional_id: str, *, seconds: float = 10.0) -> bool:
@@ -23,4 +24,4 @@ async def end_transaction(bootstrap: str, transactional_id: str, *, seconds: flo
         return True
     finally:
         with contextlib.suppress(KafkaError, OSError):
-            await producer.stop()
+            await ended(producer.stop())

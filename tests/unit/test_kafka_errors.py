@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, OffsetOutOfRangeError
 from atlaskit.errors import AtlasError, DeadlinePassed, Unavailable
-from atlaskit.kafka.errors import OffsetLost, bounded, close
+from atlaskit.kafka.errors import OffsetLost, bounded, close, started
 
 LIMIT = timedelta(milliseconds=20)
 
@@ -66,3 +67,39 @@ async def test_closing_a_broken_driver_fails_in_one_of_two_ways(
 ) -> None:
     with pytest.raises(expected, match="closing it"):
         await close(Driver(end), "closing it", LIMIT)
+
+
+class Deaf:
+    """A client that, stopping, takes every cancellation for that of its own task."""
+
+    def __init__(self) -> None:
+        self.stopping = asyncio.Event()
+        self.stopped = False
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None:
+        self.stopping.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        self.stopped = True
+
+
+async def test_who_is_cancelled_while_a_driver_stops_is_cancelled() -> None:
+    driver = Deaf()
+
+    async def work() -> None:
+        async with started(driver):
+            pass
+
+    task = asyncio.create_task(work())
+    await driver.stopping.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert driver.stopped
+
+
+async def test_a_limit_holds_while_a_driver_stops() -> None:
+    with pytest.raises(DeadlinePassed, match="closing it"):
+        await close(Deaf(), "closing it", LIMIT)

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from atlaskit.kafka.connector import CONNECTOR
+from atlaskit.kafka.errors import ended
 
 from atlas_local.stack import LocalStack
 
@@ -65,8 +66,8 @@ async def cut_topic(bootstrap: str, topic: str, keep: int = 0) -> int:
             cuts = {at: max(begins[at], ends[at] - keep) for at in partitions}
             await admin.delete_records({at: RecordsToDelete(before_offset=offset) for at, offset in cuts.items()})
         finally:
-            await admin.close()
-            await consumer.stop()
+            await ended(admin.close())
+            await ended(consumer.stop())
     return sum(cuts[at] - begins[at] for at in partitions)
 
 

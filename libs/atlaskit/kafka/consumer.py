@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import OffsetAndMetadata
 
 from atlaskit.errors import Unavailable
-from atlaskit.kafka.errors import LIMIT, bounded, close, translated
+from atlaskit.kafka.errors import LIMIT, bounded, close, ended, translated
 
 REQUEST_LIMIT = timedelta(seconds=10)
 # Prefetched bytes of one partition; with all partitions this bounds the memory of the consumer.
@@ -184,4 +184,4 @@ async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.start()
         yield admin
     finally:
-        await admin.close()
+        await ended(admin.close())

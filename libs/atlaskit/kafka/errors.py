@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -57,14 +57,30 @@ async def started(driver: Any) -> AsyncIterator[None]:
         await driver.start()
         yield
     finally:
-        await driver.stop()
+        await ended(driver.stop())
+
+
+async def ended(stopping: Awaitable[object]) -> None:
+    """Wait until a driver has stopped, and be cancelled if that was asked for meanwhile.
+
+    A driver that stops cancels its own tasks and passes over the CancelledError it then waits for; one that was meant
+    for the caller is lost with it, and a loop that should end would go on for ever.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    try:
+        await stopping
+    finally:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 async def close(driver: Any, doing: str, limit: timedelta) -> None:
     """Close a consumer or producer of the driver. Raises Unavailable or DeadlinePassed, whatever went wrong."""
     try:
         async with bounded(doing, limit):
-            await driver.stop()
+            await ended(driver.stop())
     except AtlasError:
         raise
     except Exception as error:  # a task of the driver that died long ago tells of it only now

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from atlaskit.cdc.topics import CAPTURED
 from atlaskit.errors import Unavailable
+from atlaskit.kafka.errors import ended
 
 _POLL = 0.1  # seconds between two attempts
 
@@ -62,7 +63,7 @@ async def _attempt(bootstrap: str, topics: Sequence[Topic], replication: int) ->
     except (KafkaError, OSError) as error:
         return repr(error)
     finally:
-        await client.close()
+        await ended(client.close())
     fine = (0, TopicAlreadyExistsError.errno)
     refused = [f"{name}: {fault.__name__}" for name, fault in faults if fault.errno not in fine]
     return ", ".join(refused) or "made"
