@@ -55,9 +55,9 @@ async def cancelled_at(turn: int, running: AbstractAsyncContextManager[None]) ->
 
 @pytest.mark.parametrize("kind", [consumer, producer, admin])
 async def test_a_cancellation_is_never_lost_in_a_driver_that_stops(
-    stack: LocalStack, kind: Callable[[str], AbstractAsyncContextManager[None]]
+    bare: LocalStack, kind: Callable[[str], AbstractAsyncContextManager[None]]
 ) -> None:
     ends: list[str] = []
     while len(ends) < TURNS and "too late" not in ends:
-        ends.append(await cancelled_at(len(ends), kind(stack.kafka_bootstrap)))
+        ends.append(await cancelled_at(len(ends), kind(bare.kafka_bootstrap)))
     assert set(ends) == {"cancelled", "too late"}, ends

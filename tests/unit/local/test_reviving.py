@@ -93,6 +93,6 @@ async def test_without_anybody_to_tell_nothing_is_started_again(part: ChildProce
             assert part.fallen
 
         await eventually(down)
-        assert [task for task in asyncio.all_tasks() if task.get_name().startswith("revive-")] == []
+        assert [task for task in asyncio.all_tasks() if task.get_name() == "revive-part"] == []
         assert part.fallen
     part.kill()
