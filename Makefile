@@ -144,7 +144,7 @@ bench-freshness: build/protos ## P13 and P14 of freshness beside their baselines
 	@PYTHONPATH=tests:. $(BIN)/python -m benchmarks.freshness $(if $(ROWS),--rows $(ROWS))
 	@$(BIN)/python -m benchmarks.figures
 
-bench-ingest: build/protos ## P1 to P7 and P22 of ingest beside their baselines (12 minutes); ROWS=P1,P4 for some
+bench-ingest: build/protos ## P1 to P7, P22 and P23 of ingest beside their baselines (24 minutes); ROWS=P1,P4 for some
 	@$(BIN)/python -m benchmarks.ingest $(if $(ROWS),--rows $(ROWS))
 	@$(BIN)/python -m benchmarks.ingest_stages | tee build/bench/ingest.notes
 	@$(BIN)/python -m benchmarks.figures

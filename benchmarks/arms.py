@@ -89,12 +89,17 @@ async def fresh_database(server: PostgresServer, *, commit_us: int = 0) -> Async
 
 
 @asynccontextmanager
-async def served(database: Database, program: Sequence[str]) -> AsyncIterator[ChildProcess]:
-    """Yield a service over the database; its address is in its environment."""
+async def served(database: Database, program: Sequence[str], *, traced: bool = False) -> AsyncIterator[ChildProcess]:
+    """Yield a service over the database; its address is in its environment.
+
+    With `traced` it writes the spans of one trace in a hundred to a file, and has to have written some at the end."""
     with tempfile.TemporaryDirectory(prefix="atlas-bench-") as folder:
         port = assign_in(Path(folder), ("ingest",), {})["ingest"]
         address = f"{HOST}:{port}"
         environment = {"ATLAS_POSTGRES_DSN": database.dsn("atlas_ingest"), "ATLAS_ADDRESS": address}
+        spans = Path(folder) / "spans"
+        if traced:
+            environment |= {"ATLAS_TRACE_FILE": str(spans), "ATLAS_TRACE_SAMPLE_RATIO": "0.01"}
         command = Command([sys.executable, *program], environment)
         process = ChildProcess("ingest", command, Path(folder) / "log", lambda: grpc_ready(address), 30.0)
         await process.start()
@@ -102,6 +107,8 @@ async def served(database: Database, program: Sequence[str]) -> AsyncIterator[Ch
             yield process
         finally:
             await process.stop()
+        if traced and not spans.stat().st_size:
+            raise RuntimeError("nothing was traced")
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""P1 to P7 and P22 of ingest against their baselines: `python -m benchmarks.ingest [--rows P1,P4]`.
+"""P1 to P7, P22 and P23 of ingest against their baselines: `python -m benchmarks.ingest [--rows P1,P4]`.
 
 Baseline and ours alternate, each on a fresh database of one PostgreSQL with the whole schema and fsync on. The service
 and the load are processes of their own. On two cores PostgreSQL, the service and the load share what there is.
@@ -55,11 +55,12 @@ class Ingest:
         *,
         commit_us: int = 0,
         beside: Options | None = None,
+        traced: bool = False,
         **options: float | str,
     ) -> Measured:
         """Return what a load on a service over a fresh database gave."""
         fresh = fresh_database(self._server, commit_us=commit_us)
-        async with fresh as database, served(database, program) as service:
+        async with fresh as database, served(database, program, traced=traced) as service:
             return await offered(database, service, beside=beside, **{"duration": self._seconds, **options})
 
     async def batched(self, program: Sequence[str] = OURS) -> Measured:
@@ -209,9 +210,24 @@ class Ingest:
         )
         return Figure.of(ratios, "<= 1.5", "p99 of a quiet tenant beside one at 50 times its load / alone", detail)
 
+    async def p23(self) -> Figure:
+        """Return the values a second with one trace in a hundred recorded against none."""
+        ratios, seen = [], []
+        for _ in range(self._pairs):
+            off, on = [rate(await self.ours(traced=on, batch=BATCH, callers=CALLERS)) for on in (False, True)]
+            alone, singly = [
+                (await self.ours(traced=on, batch=1, callers=SINGLE_CALLERS)).offers["bench"]["calls_per_second"]
+                for on in (False, True)
+            ]
+            ratios.append(on / off)
+            seen.append((on, off, singly / alone))
+        on, off, singly = (statistics.median(column) for column in zip(*seen, strict=True))
+        detail = f"{on:,.0f} / {off:,.0f} values/s in batches of {BATCH}; ingest alone; of single values {singly:.2f}"
+        return Figure.of(ratios, ">= 0.97", "batches with 1 % of traces recorded / without tracing", detail)
+
 
 ROWS: dict[str, Callable[[Ingest], Awaitable[Figure]]] = {
-    name.upper(): getattr(Ingest, name) for name in ("p1", "p2", "p3", "p4", "p5", "p6", "p7", "p22")
+    name.upper(): getattr(Ingest, name) for name in ("p1", "p2", "p3", "p4", "p5", "p6", "p7", "p22", "p23")
 }
 
 

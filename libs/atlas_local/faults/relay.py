@@ -1,4 +1,4 @@
-"""A TCP relay between two parts, which can be made slow, deaf, one-way, or cut off, while connections go on.
+"""A TCP relay between two parts, which can be made slow, deaf, one-way, forgetful, or cut off.
 
 A relay changes when bytes arrive and whether they do, never what they are. What is held back in a partition arrives
 when it is over, as with TCP's own repetition, unless its connection was given up meanwhile.
@@ -71,6 +71,7 @@ class Relay:
         self._refusing = False
         self._changed = asyncio.Condition()
         self._connections: set[_Connection] = set()
+        self._forgotten: set[_Connection] = set()
 
     @property
     def address(self) -> str:
@@ -102,6 +103,12 @@ class Relay:
         """Hold the other direction only."""
         await self._set(Weather(held=arriving is Way.BACK), Weather(held=arriving is Way.THERE))
 
+    async def forget(self) -> None:
+        """Hold everything on the connections that are there, until healed: new ones are served.
+
+        So does a firewall that lost its table."""
+        self._forgotten |= self._connections
+
     async def cut(self) -> None:
         """Reset every connection and every new one."""
         self._refusing = True
@@ -116,6 +123,7 @@ class Relay:
     async def heal(self) -> None:
         """Let everything through as if nothing had been."""
         self._refusing = False
+        self._forgotten.clear()
         await self._set(CALM, CALM)
 
     async def _set(self, there: Weather, back: Weather) -> None:
@@ -138,21 +146,24 @@ class Relay:
         self._connections.add(connection)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._carry(Way.THERE, reader, far_writer), name=f"{self.name}-there")
-                group.create_task(self._carry(Way.BACK, far_reader, writer), name=f"{self.name}-back")
+                group.create_task(self._carry(Way.THERE, connection, reader, far_writer), name=f"{self.name}-there")
+                group.create_task(self._carry(Way.BACK, connection, far_reader, writer), name=f"{self.name}-back")
         except* OSError:
             connection.reset()
         finally:
             self._connections.discard(connection)
+            self._forgotten.discard(connection)
             for one in connection.writers:
                 one.close()
 
-    async def _carry(self, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(
+        self, way: Way, connection: _Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         """Carry the bytes of one direction, and its end, until that end has arrived."""
         queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_UNDER_WAY)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._take(way, reader, queue))
-            group.create_task(self._give(way, writer, queue))
+            group.create_task(self._give(way, connection, writer, queue))
 
     async def _take(self, way: Way, reader: asyncio.StreamReader, queue: asyncio.Queue[tuple[float, bytes]]) -> None:
         loop = asyncio.get_running_loop()
@@ -163,22 +174,28 @@ class Relay:
             if not data:
                 return
 
-    async def _give(self, way: Way, writer: asyncio.StreamWriter, queue: asyncio.Queue[tuple[float, bytes]]) -> None:
+    async def _give(
+        self,
+        way: Way,
+        connection: _Connection,
+        writer: asyncio.StreamWriter,
+        queue: asyncio.Queue[tuple[float, bytes]],
+    ) -> None:
         loop = asyncio.get_running_loop()
         while True:
             due, data = await queue.get()
             if (early := due - loop.time()) > 0:
                 await asyncio.sleep(early)
             if not data:
-                await self._until_let_through(way)
+                await self._until_let_through(way, connection)
                 if writer.can_write_eof():
                     writer.write_eof()
                 return
-            await self._write(way, writer, data)
+            await self._write(way, connection, writer, data)
 
-    async def _write(self, way: Way, writer: asyncio.StreamWriter, data: bytes) -> None:
+    async def _write(self, way: Way, connection: _Connection, writer: asyncio.StreamWriter, data: bytes) -> None:
         while data:
-            await self._until_let_through(way)
+            await self._until_let_through(way, connection)
             rate = self._weather[way].bytes_per_second
             size = len(data) if rate is None else max(1, int(rate / 20))
             writer.write(data[:size])
@@ -187,10 +204,13 @@ class Relay:
             if rate is not None:
                 await asyncio.sleep(size / rate)
 
-    async def _until_let_through(self, way: Way) -> None:
-        if self._weather[way].held:
+    async def _until_let_through(self, way: Way, connection: _Connection) -> None:
+        if self._holds(way, connection):
             async with self._changed:
-                await self._changed.wait_for(lambda: not self._weather[way].held)
+                await self._changed.wait_for(lambda: not self._holds(way, connection))
+
+    def _holds(self, way: Way, connection: _Connection) -> bool:
+        return self._weather[way].held or connection in self._forgotten
 
 
 @asynccontextmanager

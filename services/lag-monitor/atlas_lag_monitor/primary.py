@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import NoReturn
 
@@ -14,6 +15,7 @@ from atlaskit.postgres.probes import look_at_primary
 
 from atlas_lag_monitor.board import Board
 from atlas_lag_monitor.change_stream import ChangeStream
+from atlas_lag_monitor.fate_sharing import FateSharing
 from atlas_lag_monitor.settings import Settings
 from atlas_lag_monitor.supervision import ticks
 
@@ -22,6 +24,7 @@ class Primary:
     """Asks the primary; each loop on a connection of its own, since a commit may wait where a question need not.
 
     Each loop runs until its connection fails and then raises that error. Each instant is stamped before the question.
+    Fences notice first that the way to the primary was cut; the connections for beats are made anew with theirs.
     """
 
     def __init__(self, settings: Settings, board: Board, clock: Clock) -> None:
@@ -30,14 +33,16 @@ class Primary:
         self._evidence = board.evidence
         self._clock = clock
         self._change_stream = ChangeStream(settings.slot, settings.publication, clock)
+        self._fate = FateSharing()
         # Never reused, whatever became of a beat.
         self._beats = itertools.count(1)
         self._primary_beats = itertools.count(1)
 
     async def fences(self) -> NoReturn:
         """Take a fence every interval."""
-        limit = self._settings.fence_timeout
+        limit, opened = self._settings.fence_timeout, asyncio.get_running_loop().time()
         async with open_session(self._settings.postgres_dsn, "atlas-lag-fences", connect_limit=limit) as session:
+            self._fate.end(opened)
             async for _ in ticks(self._settings.fence_interval):
                 self._board.check_clock()
                 generation, asked = self._evidence.generation, self._clock.boot()
@@ -50,7 +55,8 @@ class Primary:
     async def beats(self) -> NoReturn:
         """Commit a beat every interval, once the epoch is known."""
         limit = self._settings.beat_timeout
-        async with open_session(self._settings.postgres_dsn, "atlas-lag-beats", connect_limit=limit) as session:
+        dsn = self._settings.postgres_dsn
+        async with self._fate.shared(), open_session(dsn, "atlas-lag-beats", connect_limit=limit) as session:
             place = await take_place(session, PlacesOf.BEATS, limit)
             self._evidence.tell("beats", "")
             async for _ in ticks(self._settings.beat_interval):
@@ -79,7 +85,8 @@ class Primary:
     async def primary_beats(self) -> NoReturn:
         """Commit a beat of the primary every interval."""
         limit = self._settings.primary_beat_timeout
-        async with open_session(self._settings.postgres_dsn, "atlas-lag-primary-beats", connect_limit=limit) as session:
+        dsn = self._settings.postgres_dsn
+        async with self._fate.shared(), open_session(dsn, "atlas-lag-primary-beats", connect_limit=limit) as session:
             place = await take_place(session, PlacesOf.PRIMARY_BEATS, limit)
             self._evidence.tell("primary beats", "")
             async for _ in ticks(self._settings.primary_beat_interval):

@@ -10,11 +10,12 @@ from datetime import timedelta
 
 import pytest
 from atlas_lag_monitor.board import Board
+from atlas_local.faults.relay import open_relay
 from atlas_local.postgres import PostgresCluster
 from atlaskit.freshness.reading import CopyLag, PrimaryMode
 from atlaskit.model import Source
 
-from .monitors import monitor, register, superuser
+from .monitors import ROLE, monitor, register, superuser
 
 Eventually = Callable[..., Awaitable[None]]
 SECOND = timedelta(seconds=1)
@@ -231,3 +232,27 @@ async def test_in_mode_quorum_a_commit_whose_wait_was_given_up_makes_no_fence_us
         finally:
             cluster.replica.resume()
         await eventually(fresh)
+
+
+@pytest.mark.usefixtures("synchronous")
+async def test_what_was_on_its_way_to_the_primary_when_its_connections_were_forgotten_holds_nothing_up(
+    cluster: PostgresCluster, eventually: Eventually
+) -> None:
+    await register(cluster)
+    server = cluster.primary
+    async with open_relay("lag-monitor->primary", server.port) as relay:
+        patient = {"beat_timeout": HOUR, "primary_beat_timeout": HOUR, "fence_timeout": timedelta(milliseconds=300)}
+        dsn = server.dsn(ROLE).replace(f":{server.port}/", f":{relay.port}/")
+        async with monitor(cluster, postgres_dsn=dsn, primary_mode=PrimaryMode.QUORUM, **patient) as board:
+            await eventually(beats_arrive(board))
+            await relay.forget()
+            last = board.reading().beats[0].number
+
+            async def beats_of_both_kinds() -> None:
+                await beats_arrive(board, last + 1)()
+                assert board.reading().fences[0].age < SECOND
+
+            await eventually(beats_of_both_kinds)
+            await relay.heal()  # what was held arrives at last, and changes nothing
+            last = board.reading().beats[0].number
+            await eventually(beats_arrive(board, last + 1))

@@ -69,6 +69,24 @@ async def test_bytes_and_ends_pass_unchanged(echo: tuple[Echo, Relay], line: Lin
     assert got == data == bytes(echo[0].received)
 
 
+async def test_a_forgotten_connection_is_deaf_and_dumb_until_healed_and_a_new_one_is_not(
+    echo: tuple[Echo, Relay], line: Line
+) -> None:
+    old_reader, old_writer = line
+    old_writer.write(b"a")
+    assert await old_reader.readexactly(1) == b"a"
+    await echo[1].forget()
+    old_writer.write(b"b")
+    await nothing_comes(old_reader)
+    reader, writer = await asyncio.open_connection("127.0.0.1", echo[1].port)
+    writer.write(b"c")
+    assert await reader.readexactly(1) == b"c"
+    writer.close()
+    assert bytes(echo[0].received) == b"ac"
+    await echo[1].heal()
+    assert await old_reader.readexactly(1) == b"b"
+
+
 async def test_latency_is_added_to_each_direction(echo: tuple[Echo, Relay], line: Line) -> None:
     reader, writer = line
     await echo[1].slow(0.1)
