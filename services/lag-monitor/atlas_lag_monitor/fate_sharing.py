@@ -22,7 +22,7 @@ class FateSharing:
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
-        """Share the fate for the block. Raises Unavailable when it ends; what was under way may have been done or not."""
+        """Share the fate for the block. Raises Unavailable when it ends; what was under way may have been done."""
         timer = asyncio.timeout(None)
         self._begun[timer] = asyncio.get_running_loop().time()
         try:
@@ -36,7 +36,7 @@ class FateSharing:
             self._begun.pop(timer, None)
 
     def end(self, before: float) -> None:
-        """End all that began before this instant of the loop, at which a connection began to be made that is open now."""
+        """End all that began before this instant of the loop: a connection that was begun then is open now."""
         now = asyncio.get_running_loop().time()
         for timer, begun in list(self._begun.items()):
             if begun < before:
