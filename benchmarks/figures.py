@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "build" / "bench"
@@ -81,11 +82,14 @@ def machine() -> str:
 
 
 def page(before: str = "") -> str:
-    """Return `docs/benchmarks.md` as the stored figures make it; of `before`, what nothing is stored of here stays."""
+    """Return `docs/benchmarks.md` as the stored figures make it; of `before`, what nothing is stored of here stays.
+
+    A row of another machine goes when its table gets a new one."""
     sections = {text.partition("\n")[0]: text.rstrip("\n").splitlines() for text in before.split(SECTION)[1:]}
     for path in sorted(RESULTS.glob("*.json")):
-        lines = section(path)
-        sections[lines[0]] = lines
+        known = json.loads(path.read_text("utf-8"))
+        heading = f"`make bench-{path.stem}`"
+        sections[heading] = section(heading, known, sections.get(heading, ()), path.with_suffix(".notes"))
     lines = [
         "# Benchmarks",
         "",
@@ -98,26 +102,33 @@ def page(before: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def section(path: Path) -> list[str]:
+def section(heading: str, known: dict[str, Any], before: Sequence[str], notes: Path) -> list[str]:
     """Return what the page says of one benchmark, its heading first and without the marks of one."""
-    known = json.loads(path.read_text("utf-8"))
-    measured = known.pop("measured")
-    lines = [f"`make bench-{path.stem}`", "", f"{measured['machine']}.", ""]
+    where = f"{known.pop('measured')['machine']}."
+    rows = _rows(before) if where in before else {}
+    rows |= {name: _row(name, Figure(**values)) for name, values in known.items()}
+    lines = [heading, "", where, ""]
     lines += [
         "| # | ours / baseline | ratio | range | goal | detail | when, UTC |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, row in sorted(known.items(), key=lambda item: (int(item[0][1:].rstrip("abc")), item[0])):
-        figure = Figure(**row)
-        spread = f"{figure.low:.2f} to {figure.high:.2f}, {figure.pairs} pairs"
-        lines.append(
-            f"| {name} | {figure.what} | {figure.value:.2f} | {spread} | {figure.goal} | {figure.detail} | "
-            f"{figure.when.removesuffix('+00:00')} |"
-        )
-    if (notes := path.with_suffix(".notes")).exists():
-        lines += ["", NOTES.get(path.stem, "Beside it:"), "", "```"]
+    lines += [rows[name] for name in sorted(rows, key=lambda name: (int(name[1:].rstrip("abc")), name))]
+    if notes.exists():
+        lines += ["", NOTES.get(notes.stem, "Beside it:"), "", "```"]
         lines += [*notes.read_text("utf-8").splitlines(), "```"]
+    elif "```" in before:
+        lines += ["", *before[before.index("```") - 2 :]]
     return lines
+
+
+def _rows(table: Sequence[str]) -> dict[str, str]:
+    return {line.split(" ", 2)[1]: line for line in table if line.startswith("| P")}
+
+
+def _row(name: str, figure: Figure) -> str:
+    spread = f"{figure.low:.2f} to {figure.high:.2f}, {figure.pairs} pairs"
+    when = figure.when.removesuffix("+00:00")
+    return f"| {name} | {figure.what} | {figure.value:.2f} | {spread} | {figure.goal} | {figure.detail} | {when} |"
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class Limits(NamedTuple):
     gather: timedelta = timedelta(milliseconds=20)
     gather_rows: int = 1_000
     gather_calls: int = 8
-    busy: timedelta = timedelta(milliseconds=20)
+    busy: timedelta = timedelta(milliseconds=10)
     linger: timedelta = timedelta(milliseconds=5)
     express_rows: int = 256
     second_rows: int = 3_000
