@@ -214,13 +214,12 @@ class Ingest:
         """Return the values a second with one trace in a hundred recorded against none."""
         ratios, seen = [], []
         for _ in range(self._pairs):
-            off, on = [rate(await self.ours(traced=on, batch=BATCH, callers=CALLERS)) for on in (False, True)]
-            alone, singly = [
-                (await self.ours(traced=on, batch=1, callers=SINGLE_CALLERS)).offers["bench"]["calls_per_second"]
-                for on in (False, True)
+            (off, on), (single_off, single_on) = [
+                [rate(await self.ours(traced=traced, batch=batch, callers=callers)) for traced in (False, True)]
+                for batch, callers in ((BATCH, CALLERS), (1, SINGLE_CALLERS))
             ]
             ratios.append(on / off)
-            seen.append((on, off, singly / alone))
+            seen.append((on, off, single_on / single_off))
         on, off, singly = (statistics.median(column) for column in zip(*seen, strict=True))
         detail = f"{on:,.0f} / {off:,.0f} values/s in batches of {BATCH}; ingest alone; of single values {singly:.2f}"
         return Figure.of(ratios, ">= 0.97", "batches with 1 % of traces recorded / without tracing", detail)

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from atlaskit.kafka.connector import CONNECTOR
-from atlaskit.kafka.errors import ended
+from atlaskit.kafka.errors import started
 
 from atlas_local.stack import LocalStack
 
@@ -56,18 +56,12 @@ async def cut_topic(bootstrap: str, topic: str, keep: int = 0) -> int:
     """Delete all but the last `keep` records of each partition of a topic, and return how many offsets are gone."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    async with asyncio.timeout(_SECONDS):
-        await consumer.start()
-        try:
-            await admin.start()
-            described = await admin.describe_topics([topic])
-            partitions = [TopicPartition(topic, part["partition"]) for part in described[0]["partitions"]]
-            begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-            cuts = {at: max(begins[at], ends[at] - keep) for at in partitions}
-            await admin.delete_records({at: RecordsToDelete(before_offset=offset) for at, offset in cuts.items()})
-        finally:
-            await ended(admin.close())
-            await ended(consumer.stop())
+    async with asyncio.timeout(_SECONDS), started(consumer), started(admin):
+        described = await admin.describe_topics([topic])
+        partitions = [TopicPartition(topic, part["partition"]) for part in described[0]["partitions"]]
+        begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+        cuts = {at: max(begins[at], ends[at] - keep) for at in partitions}
+        await admin.delete_records({at: RecordsToDelete(before_offset=offset) for at, offset in cuts.items()})
     return sum(cuts[at] - begins[at] for at in partitions)
 
 

@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import OffsetAndMetadata
 
 from atlaskit.errors import Unavailable
-from atlaskit.kafka.errors import LIMIT, bounded, close, ended, translated
+from atlaskit.kafka.errors import LIMIT, bounded, close, started, translated
 
 REQUEST_LIMIT = timedelta(seconds=10)
 # Prefetched bytes of one partition; with all partitions this bounds the memory of the consumer.
@@ -167,21 +167,11 @@ async def open_consumer(
 
 
 async def _demand_partitions(bootstrap: str, wanted: Sequence[Partition]) -> None:
-    async with _admin(bootstrap) as admin:
+    limit = int(REQUEST_LIMIT.total_seconds() * 1000)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=limit)
+    async with started(admin):
         described = await admin.describe_topics(sorted({at.topic for at in wanted}))
     there = {(topic["topic"], part["partition"]) for topic in described for part in topic["partitions"]}
     missing = [f"{at.topic}-{at.number}" for at in wanted if tuple(at) not in there]
     if missing:
         raise Unavailable(f"Kafka has no partition {', '.join(missing[:5])}; the job that makes the topics has to run")
-
-
-@asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=bootstrap, request_timeout_ms=int(REQUEST_LIMIT.total_seconds() * 1000)
-    )
-    try:
-        await admin.start()
-        yield admin
-    finally:
-        await ended(admin.close())

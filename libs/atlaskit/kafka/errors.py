@@ -52,12 +52,13 @@ async def bounded(doing: str, limit: timedelta) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def started(driver: Any) -> AsyncIterator[None]:
-    """Start a consumer or producer for the block. Its errors are the driver's: stand within `bounded`."""
+    """Start a consumer, producer or admin client for the block. Its errors are the driver's: stand within `bounded`."""
     try:
         await driver.start()
         yield
     finally:
-        await ended(driver.stop())
+        stop = getattr(driver, "stop", None) or driver.close  # an admin client is closed
+        await ended(stop())
 
 
 async def ended(stopping: Awaitable[object]) -> None:

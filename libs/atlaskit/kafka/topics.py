@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from atlaskit.cdc.topics import CAPTURED
 from atlaskit.errors import Unavailable
-from atlaskit.kafka.errors import ended
+from atlaskit.kafka.errors import started
 
 _POLL = 0.1  # seconds between two attempts
 
@@ -56,14 +56,12 @@ async def _attempt(bootstrap: str, topics: Sequence[Topic], replication: int) ->
     """Return 'made', or what is in the way."""
     client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     try:
-        await client.start()
-        wanted = [NewTopic(t.name, t.partitions, replication, topic_configs=t.settings) for t in topics]
-        answer = await client.create_topics(wanted)
-        faults = [(name, for_code(code)) for name, code, *_ in answer.topic_errors]
+        async with started(client):
+            wanted = [NewTopic(t.name, t.partitions, replication, topic_configs=t.settings) for t in topics]
+            answer = await client.create_topics(wanted)
     except (KafkaError, OSError) as error:
         return repr(error)
-    finally:
-        await ended(client.close())
+    faults = [(name, for_code(code)) for name, code, *_ in answer.topic_errors]
     fine = (0, TopicAlreadyExistsError.errno)
     refused = [f"{name}: {fault.__name__}" for name, fault in faults if fault.errno not in fine]
     return ", ".join(refused) or "made"
