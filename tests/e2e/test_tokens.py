@@ -49,48 +49,60 @@ class Counts:
         return f"{self.ends.total():,} reads, {len(self.stale)} stale; {ends}"
 
 
-@asynccontextmanager
-async def late_copies(atlas: Launched, chance: random.Random) -> AsyncIterator[Counter[str]]:
-    """Hold up the replica's replay and the sink again and again, for random spans; yield how often each was."""
-    over, held = asyncio.Event(), Counter[str]()
-    replica = await asyncpg.connect(atlas.stack.replica_dsn())
+class Spells:
+    """Random spans of time, until `over`."""
 
-    async def spell(longest: float) -> bool:
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self.over = asyncio.Event()
+
+    async def passed(self, longest: float) -> bool:
+        """Let up to so many seconds pass; False: it is over."""
         try:
-            async with asyncio.timeout(chance.uniform(0.0, longest)):
-                await over.wait()
+            async with asyncio.timeout(self._chance.uniform(0.0, longest)):
+                await self.over.wait()
         except TimeoutError:
             return True
         return False
 
-    async def replay() -> None:
-        try:
-            while await spell(0.5):
-                await replica.execute("SELECT pg_wal_replay_pause()")
-                held["replay paused"] += 1
-                await spell(0.4)
-                await replica.execute("SELECT pg_wal_replay_resume()")
-        finally:
+
+async def pause_replay(replica: asyncpg.Connection[Any], spells: Spells, held: Counter[str]) -> None:
+    """Hold up the replica's replay again and again."""
+    try:
+        while await spells.passed(0.5):
+            await replica.execute("SELECT pg_wal_replay_pause()")
+            held["replay paused"] += 1
+            await spells.passed(0.4)
             await replica.execute("SELECT pg_wal_replay_resume()")
+    finally:
+        await replica.execute("SELECT pg_wal_replay_resume()")
 
-    async def sink(process: ChildProcess) -> None:
-        try:
-            while await spell(1.0):
-                process.pause()
-                held["sink stopped"] += 1
-                await spell(0.5)
-                process.resume()
-        finally:
-            process.resume()
 
+async def stop_sink(sink: ChildProcess, spells: Spells, held: Counter[str]) -> None:
+    """Hold up the sink again and again."""
+    try:
+        while await spells.passed(1.0):
+            sink.pause()
+            held["sink stopped"] += 1
+            await spells.passed(0.5)
+            sink.resume()
+    finally:
+        sink.resume()
+
+
+@asynccontextmanager
+async def late_copies(atlas: Launched, chance: random.Random) -> AsyncIterator[Counter[str]]:
+    """Hold up the replica's replay and the sink again and again, for random spans; yield how often each was."""
+    spells, held = Spells(chance), Counter[str]()
+    replica = await asyncpg.connect(atlas.stack.replica_dsn())
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(replay())
-            group.create_task(sink(atlas.process("olap-sink")))
+            group.create_task(pause_replay(replica, spells, held))
+            group.create_task(stop_sink(atlas.process("olap-sink"), spells, held))
             try:
                 yield held
             finally:
-                over.set()
+                spells.over.set()
     finally:
         await replica.close()
 

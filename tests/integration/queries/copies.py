@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -80,57 +80,67 @@ class Copies:
         await (reader.probe_primary(SystemClock()) if name == "primary" else reader.probe_replica())
 
 
+@dataclass(slots=True)
+class _Numbers:
+    """The numbers that the dictionaries of a tenant give to texts, each inserted when it is first asked for."""
+
+    connection: asyncpg.Connection[asyncpg.Record]
+    known: dict[tuple[str, int, str], int] = field(default_factory=dict)
+
+    async def asset_type(self, tenant: int, text: str) -> int:
+        return await self._number("asset_type", "asset_types", "asset_type", tenant, text)
+
+    async def attribute(self, tenant: int, text: str) -> int:
+        return await self._number("attribute", "attribute_keys", "attribute_key", tenant, text)
+
+    async def _number(self, kind: str, table: str, column: str, tenant: int, text: str) -> int:
+        if (kind, tenant, text) not in self.known:
+            number = await self.connection.fetchval(
+                f"INSERT INTO {table} (tenant_id, {column}, row_version) VALUES ($1, $2, 1) RETURNING {kind}_id",
+                tenant,
+                text,
+            )
+            self.known[kind, tenant, text] = number
+        return self.known[kind, tenant, text]
+
+
 async def fill_postgres(
     connection: asyncpg.Connection[asyncpg.Record], entities: Sequence[ModelEntity], rows: Sequence[Row]
 ) -> None:
     """Write all of it."""
-    ids: dict[tuple[str, int, str], int] = {}
-    tenants = sorted({one.tenant for one in entities})
-    for tenant in tenants:
+    numbers = _Numbers(connection)
+    for tenant in sorted({one.tenant for one in entities}):
         await connection.execute(
             "INSERT INTO tenants (tenant_id, name, identity, spread, key_quota, entity_hash_key) "
             "OVERRIDING SYSTEM VALUE VALUES ($1, $2, 'keyed', 1, 1000, $3)",
             tenant, f"tenant {tenant}", b"0123456789abcdef",
         )  # fmt: skip
-
-    async def identified(kind: str, table: str, column: str, tenant: int, text: str) -> int:
-        if (kind, tenant, text) not in ids:
-            number = await connection.fetchval(
-                f"INSERT INTO {table} (tenant_id, {column}, row_version) VALUES ($1, $2, 1) RETURNING {kind}_id",
-                tenant,
-                text,
-            )
-            ids[kind, tenant, text] = number
-        return ids[kind, tenant, text]
-
     sources = {}
     for text in sorted({row.source_type for row in rows} - {""}):
         sources[text] = await connection.fetchval(
             "INSERT INTO source_types (source_type) VALUES ($1) RETURNING source_type_id", text
         )
     for one in entities:
-        kind = (
-            await identified("asset_type", "asset_types", "asset_type", one.tenant, one.asset_type)
-            if one.asset_type
-            else None
-        )
+        kind = await numbers.asset_type(one.tenant, one.asset_type) if one.asset_type else None
         await connection.execute(
             "INSERT INTO entities (tenant_id, entity_id, shard, entity_key, asset_type_id, row_version, deleted) VALUES ($1, $2, 0, $3, $4, 1, $5)",
             one.tenant, one.entity, one.key or None, kind, one.deleted,
         )  # fmt: skip
     for row in rows:
-        attribute = (
-            await identified("attribute", "attribute_keys", "attribute_key", row.tenant, row.attribute)
-            if row.attribute
-            else 0
-        )
-        column = "value_int" if row.value is None else COLUMN[row.value.type]
-        await connection.execute(
-            "INSERT INTO entity_attributes (tenant_id, entity_id, attribute_id, shard, value_type, deletion, event_time, row_version, "
-            f"source_type_id, {column}) VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9)",
-            row.tenant, row.entity, attribute, 0 if row.value is None else row.value.type, row.deletion, row.at, row.version,
-            sources.get(row.source_type), None if row.value is None else row.value.value,
-        )  # fmt: skip
+        attribute = await numbers.attribute(row.tenant, row.attribute) if row.attribute else 0
+        await _add_value(connection, row, attribute, sources.get(row.source_type))
+
+
+async def _add_value(
+    connection: asyncpg.Connection[asyncpg.Record], row: Row, attribute: int, source: int | None
+) -> None:
+    column = "value_int" if row.value is None else COLUMN[row.value.type]
+    await connection.execute(
+        "INSERT INTO entity_attributes (tenant_id, entity_id, attribute_id, shard, value_type, deletion, event_time, row_version, "
+        f"source_type_id, {column}) VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9)",
+        row.tenant, row.entity, attribute, 0 if row.value is None else row.value.type, row.deletion, row.at, row.version,
+        source, None if row.value is None else row.value.value,
+    )  # fmt: skip
 
 
 async def replicated(connection: asyncpg.Connection[asyncpg.Record], cluster: PostgresCluster) -> None:
